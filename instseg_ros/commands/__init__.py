@@ -1,0 +1,1 @@
+"""The commands of `instseg`, a module each."""

@@ -1,0 +1,106 @@
+"""Drawing: instances, oriented boxes, names and ids over the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import colorsys
+from dataclasses import dataclass
+import math
+import zlib
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .instances import Instances
+from .settings import setting, Settings
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True)
+class OverlaySettings(Settings):
+    """What the overlay shows."""
+
+    opacity: float = setting(
+        0.45, 'Opacity of the instance colours over the frame', low=0, high=1)
+    show_boxes: bool = setting(True, 'Draw the oriented boxes')
+    show_labels: bool = setting(True, 'Write class name, track id and score')
+    font_scale: float = setting(
+        0.45, 'Size of the text, as a factor of the base size of the font', low=0.1, high=5)
+    line_width: int = setting(2, 'Width of the lines of boxes', unit='px', low=1, high=20)
+    jpeg_quality: int = setting(
+        85, 'Quality of the compressed overlay, in percent', low=1, high=100)
+
+
+def colour_of(key: str) -> tuple[int, int, int]:
+    """
+    Return a bright BGR colour for a key: the same in every process, neighbours far apart.
+
+    >>> colour_of('7') == colour_of('7') != colour_of('8')
+    True
+    """
+    # Steps of the golden ratio spread successive ids over the hues.
+    number = int(key) if key.isdecimal() else zlib.crc32(key.encode())
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1.0, 0.85, 1.0)
+    return round(255 * blue), round(255 * green), round(255 * red)
+
+
+def draw_overlay(frame: npt.NDArray[np.uint8], instances: Instances, ids: Sequence[str],
+                 names: Mapping[int, str], settings: OverlaySettings) -> npt.NDArray[np.uint8]:
+    """
+    Draw instances over a frame.
+
+    Parameters
+    ----------
+    frame : ndarray of shape (H, W, 3), uint8
+        BGR; not changed.
+    instances : Instances
+        Of a label image of shape (H, W).
+    ids : sequence of str
+        Track id of each instance, '' while unconfirmed: such an instance is drawn in grey.
+    names : mapping of int to str
+        Class names; a class without one is written as its number.
+    settings : OverlaySettings
+        What to show.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        BGR.
+
+    """
+    drawn = frame.copy()
+    colours = [colour_of(i) if i else (150, 150, 150) for i in ids]
+    for k, (x0, y0, x1, y1) in enumerate(instances.boxes.tolist()):
+        inside = instances.labels[y0:y1, x0:x1] == k + 1
+        region = drawn[y0:y1, x0:x1]
+        tint = np.empty_like(region)
+        tint[:] = colours[k]
+        blended = cv2.addWeighted(region, 1 - settings.opacity, tint, settings.opacity, 0)
+        np.copyto(region, blended, where=inside[..., np.newaxis])
+    for k, (cx, cy, w, h, theta) in enumerate(instances.oriented_boxes.tolist()):
+        if settings.show_boxes:
+            # Pixel (x, y) covers [x, x + 1): OpenCV draws at pixel centres.
+            corners = cv2.boxPoints(((cx - 0.5, cy - 0.5), (w, h), -math.degrees(theta)))
+            cv2.polylines(drawn, [np.round(corners).astype(np.int32)], True, colours[k],
+                          settings.line_width, cv2.LINE_AA)
+    if settings.show_labels:
+        for k, (x0, y0, _, _) in enumerate(instances.boxes.tolist()):
+            class_id = int(instances.class_ids[k])
+            words = [names.get(class_id, f'class {class_id}'), f'#{ids[k]}' if ids[k] else '',
+                     f'{instances.scores[k]:.2f}']
+            _write(drawn, ' '.join(filter(None, words)), x0, y0, colours[k], settings.font_scale)
+    return drawn
+
+
+def _write(image: npt.NDArray[np.uint8], text: str, x: int, y: int,
+           colour: tuple[int, int, int], scale: float) -> None:
+    """Write text above a point, on a plate of the colour, moved into the image."""
+    (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
+    x = max(0, min(x, image.shape[1] - width - 4))
+    y = max(height + below + 2, y)
+    cv2.rectangle(image, (x, y - height - below - 2), (x + width + 4, y), colour, cv2.FILLED)
+    bright = 0.114 * colour[0] + 0.587 * colour[1] + 0.299 * colour[2] > 128
+    cv2.putText(image, text, (x + 2, y - below), _FONT, scale, (0, 0, 0) if bright
+                else (255, 255, 255), 1, cv2.LINE_AA)

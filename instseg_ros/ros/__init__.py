@@ -1,0 +1,1 @@
+"""The ROS 2 side: live settings, conversions, quality of service and the nodes."""

@@ -1,0 +1,46 @@
+"""instance_segmentation_node: splits semantic masks into instances."""
+
+from __future__ import annotations
+
+from instseg_ros.core import segment_instances, SegmentationSettings
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+from .conversions import image_to_array, instances_to_detections, stamp_to_ns
+from .stage_node import ImagePublisher, StageNode
+
+
+class InstanceSegmentationNode(StageNode[SegmentationSettings]):
+    """Subscribes to the semantic mask; publishes detections and the instance mask."""
+
+    def __init__(self) -> None:
+        super().__init__('instance_segmentation_node', SegmentationSettings)
+        self._stamp_ns = 0
+        self._size = (0, 0)
+        self._detections = self.offer(Detection2DArray, 'instance_segmentation/detections')
+        self._mask = ImagePublisher(self, 'instance_segmentation/instance_mask', '16UC1')
+        self._masks = self.request(Image, 'camera/semantic_mask', self._on_mask)
+        self.report_unknown_parameters()
+
+    def _on_mask(self, message: Image) -> None:
+        settings = self.settings
+        mask = image_to_array(message, 'mono8')
+        self._notice_jumps(message)
+        instances = segment_instances(mask, settings)
+        self._detections.publish(instances_to_detections(instances, message.header))
+        self._mask.publish(instances.labels, message.header)
+        self.health.frame(self._stamp_ns)
+
+    def _notice_jumps(self, message: Image) -> None:
+        """Say when time goes backwards or the size changes: allowed, but seldom meant."""
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        if stamp_ns < self._stamp_ns:
+            self.health.problem(
+                f'expected a stamp after {self._stamp_ns / 1e9:.3f} s, got {stamp_ns / 1e9:.3f} s '
+                '(a recording that starts again, or two publishers)', self._masks.topic_name)
+        size = (message.width, message.height)
+        if size != self._size and self._size[0]:
+            self.health.problem(
+                f'expected {self._size[0]}x{self._size[1]} pixels as before, got '
+                f'{size[0]}x{size[1]}; going on with these', self._masks.topic_name)
+        self._stamp_ns, self._size = stamp_ns, size

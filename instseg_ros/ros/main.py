@@ -1,0 +1,73 @@
+"""The programs: one node each, or the whole pipeline in one process."""
+
+from __future__ import annotations
+
+from importlib import import_module
+import signal
+import sys
+import threading
+from typing import Any
+
+_NODES = {'camera_node': 'CameraNode',
+          'instance_segmentation_node': 'InstanceSegmentationNode',
+          'tracker_node': 'TrackerNode', 'overlay_node': 'OverlayNode'}
+
+
+def camera_node() -> int:
+    """Run the camera node."""
+    return _run('camera_node')
+
+
+def instance_segmentation_node() -> int:
+    """Run the instance segmentation node."""
+    return _run('instance_segmentation_node')
+
+
+def tracker_node() -> int:
+    """Run the tracker node."""
+    return _run('tracker_node')
+
+
+def overlay_node() -> int:
+    """Run the overlay node."""
+    return _run('overlay_node')
+
+
+def pipeline() -> int:
+    """Run all nodes in one process."""
+    return _run(*_NODES)
+
+
+def _run(*names: str) -> int:
+    """Run nodes until Ctrl-C, SIGTERM or a shutdown of ROS; no traceback for any of them."""
+    # Importing takes a second, in which Ctrl-C must not end in a traceback either.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: sys.exit(0))
+    try:
+        import rclpy
+        import rclpy.executors
+        import rclpy.signals
+    except ImportError as error:
+        sys.exit(f'{names[0]} needs ROS 2, which is not here ({error}): source its setup file, '
+                 'or try scripts/demo of the source tree')
+    classes = [getattr(import_module(f'.{name}', __package__), _NODES[name]) for name in names]
+    # rclpy's own handler would take the context away from a callback that is publishing.
+    rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    stopping = threading.Event()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: stopping.set())
+    executor = rclpy.executors.SingleThreadedExecutor()
+    nodes: list[Any] = []
+    try:
+        for kind in classes:
+            nodes.append(kind())
+            executor.add_node(nodes[-1])
+        while not stopping.is_set() and rclpy.ok():
+            executor.spin_once(timeout_sec=0.1)
+    except rclpy.executors.ExternalShutdownException:
+        pass
+    finally:
+        for node in nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,60 @@
+"""overlay_node: draws instances, boxes, names and ids into the frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from instseg_ros.core.drawing import draw_overlay, OverlaySettings
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from .conversions import ConversionError, detections_to_instances, image_to_array, stamp_to_ns
+from .joining import StampJoin
+from .stage_node import ImagePublisher, LATCHED, StageNode
+
+
+class OverlayNode(StageNode[OverlaySettings]):
+    """Draws tracks into frames; listens to them only while somebody looks."""
+
+    def __init__(self) -> None:
+        super().__init__('overlay_node', OverlaySettings)
+        self._names: dict[int, str] = {}
+        self._inputs: list[Subscription] = []
+        self._overlay = ImagePublisher(self, 'overlay/image', 'bgr8', self._on_matched)
+        self._labels = self.request(LabelInfo, 'camera/label_info', self._on_names, LATCHED)
+        self.report_unknown_parameters()
+
+    def _on_names(self, message: LabelInfo) -> None:
+        self._names = {c.class_id: c.class_name for c in message.class_map}
+
+    def _on_matched(self, _: Any) -> None:
+        if self._overlay.wanted and not self._inputs:
+            join = StampJoin(3, self._on_frame, self._on_incomplete)
+            self._inputs = [
+                self.request(Image, 'camera/image_raw', lambda m: join.add(0, m)),
+                self.request(Image, 'instance_segmentation/instance_mask',
+                             lambda m: join.add(1, m)),
+                self.request(Detection2DArray, 'tracker/tracks', lambda m: join.add(2, m))]
+        elif self._inputs and not self._overlay.wanted:
+            for subscription in self._inputs:
+                self.destroy_subscription(subscription)
+            self._inputs = []
+
+    def _on_frame(self, image: Image, mask: Image, tracks: Detection2DArray) -> None:
+        settings = self.settings
+        frame = image_to_array(image, 'bgr8')
+        labels = image_to_array(mask, '16UC1')
+        if frame.shape[:2] != labels.shape:
+            raise ConversionError(
+                f'expected an instance mask of {image.width}x{image.height} like the image of '
+                f'the same stamp, got {mask.width}x{mask.height}')
+        drawn = draw_overlay(frame, detections_to_instances(tracks, labels),
+                             [d.id for d in tracks.detections], self._names, settings)
+        self._overlay.publish(drawn, image.header, settings.jpeg_quality)
+        self.health.frame(stamp_to_ns(image.header.stamp))
+
+    def _on_incomplete(self, parts: list[Any]) -> None:
+        missing = [s.topic_name for s, part in zip(self._inputs, parts, strict=False)
+                   if part is None]
+        self.health.count('frames without ' + ' and '.join(missing))

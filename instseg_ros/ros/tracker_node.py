@@ -1,0 +1,45 @@
+"""tracker_node: gives the instances ids that stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from instseg_ros.core import Tracker, TrackingSettings
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+from .conversions import (detections_to_instances, image_to_array, instances_to_detections,
+                          stamp_to_ns)
+from .joining import StampJoin
+from .stage_node import StageNode
+
+
+class TrackerNode(StageNode[TrackingSettings]):
+    """Joins detections with their instance mask; publishes the detections with track ids."""
+
+    def __init__(self) -> None:
+        super().__init__('tracker_node', TrackingSettings)
+        self._tracker = Tracker(self.settings)
+        join = StampJoin(2, self._on_frame, self._on_incomplete)
+        self._tracks = self.offer(Detection2DArray, 'tracker/tracks')
+        self._detections = self.request(
+            Detection2DArray, 'instance_segmentation/detections', lambda m: join.add(0, m))
+        self._masks = self.request(
+            Image, 'instance_segmentation/instance_mask', lambda m: join.add(1, m))
+        self.report_unknown_parameters()
+
+    def _on_frame(self, detections: Detection2DArray, mask: Image) -> None:
+        self._tracker.settings = self.settings
+        stamp_ns = stamp_to_ns(detections.header.stamp)
+        labels = image_to_array(mask, '16UC1')
+        instances = detections_to_instances(detections, labels)
+        ids = self._tracker.update(instances, stamp_ns)
+        self._tracks.publish(instances_to_detections(
+            instances, detections.header, [str(i) if i else '' for i in ids.tolist()]))
+        self.health.frame(stamp_ns)
+
+    def _on_incomplete(self, parts: list[Any]) -> None:
+        missing = self._detections if parts[0] is None else self._masks
+        self.health.count(f'frames without {missing.topic_name}')
+        self.health.problem('expected a message with the stamp of every frame, one is missing; '
+                            'the frame is not tracked', missing.topic_name)
