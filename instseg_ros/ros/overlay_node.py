@@ -21,6 +21,7 @@ class OverlayNode(StageNode[OverlaySettings]):
         super().__init__('overlay_node', OverlaySettings)
         self._names: dict[int, str] = {}
         self._inputs: list[Subscription] = []
+        self.health.idle = 'nobody subscribes'
         self._overlay = ImagePublisher(self, 'overlay/image', 'bgr8', self._on_matched)
         self._labels = self.request(LabelInfo, 'camera/label_info', self._on_names, LATCHED)
         self.report_unknown_parameters()
@@ -30,6 +31,7 @@ class OverlayNode(StageNode[OverlaySettings]):
 
     def _on_matched(self, _: Any) -> None:
         if self._overlay.wanted and not self._inputs:
+            self.health.idle = 'waiting for input'
             join = StampJoin(3, self._on_frame, self._on_incomplete)
             self._inputs = [
                 self.request(Image, 'camera/image_raw', lambda m: join.add(0, m)),
@@ -40,6 +42,7 @@ class OverlayNode(StageNode[OverlaySettings]):
             for subscription in self._inputs:
                 self.destroy_subscription(subscription)
             self._inputs = []
+            self.health.idle = 'nobody subscribes'
 
     def _on_frame(self, image: Image, mask: Image, tracks: Detection2DArray) -> None:
         settings = self.settings
