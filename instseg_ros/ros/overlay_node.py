@@ -11,7 +11,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from .conversions import ConversionError, detections_to_instances, image_to_array, stamp_to_ns
 from .joining import StampJoin
-from .stage_node import ImagePublisher, LATCHED, StageNode
+from .stage_node import ImagePublisher, LATCHED, REQUESTED, StageNode
 
 
 class OverlayNode(StageNode[OverlaySettings]):
@@ -32,7 +32,8 @@ class OverlayNode(StageNode[OverlaySettings]):
     def _on_matched(self, _: Any) -> None:
         if self._overlay.wanted and not self._inputs:
             self.health.idle = 'waiting for input'
-            join = StampJoin(3, self._on_frame, self._on_incomplete)
+            # Frames come long before their tracks when the nodes between are behind by a queue.
+            join = StampJoin(3, self._on_frame, self._on_incomplete, 2 * REQUESTED.depth)
             self._inputs = [
                 self.request(Image, 'camera/image_raw', lambda m: join.add(0, m)),
                 self.request(Image, 'instance_segmentation/instance_mask',
