@@ -50,16 +50,16 @@ def survey_all(kind: str) -> list:
         sizes = np.bincount(instances.ravel(), minlength=len(class_ids) + 1)
         rows = []
         for _, binary, x, y in classes(mask, SETTINGS):
-            for area, (x0, y0, x1, y1), hull, inside in components(
-                    binary, SETTINGS.size_threshold):
+            for component in components(binary, SETTINGS.size_threshold):
+                area, (x0, y0, x1, y1), _, _, inside = component
                 here = inside[1:-1, 1:-1] != 0
                 true = instances[y + y0:y + y1, x + x0:x + x1][here]
                 ids, local = np.unique(true, return_inverse=True)
                 counts = np.bincount(local)
                 known = list(zip(counts.tolist(), sizes[ids].tolist(), strict=True))
                 found, table = None, None
-                if may_be_cut(area, hull, SETTINGS):
-                    found = splitting.survey(inside, area)
+                if may_be_cut(component, SETTINGS):
+                    found, = splitting.survey([(inside, area)])
                     hills = splitting.spread(found.basins, here.shape)[here]
                     table = np.bincount(hills * len(ids) + local, minlength=(
                         len(found.regions) + 1) * len(ids)).reshape(-1, len(ids))

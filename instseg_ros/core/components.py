@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-# Borders between pixel and pixel along the rows, for each pixel, that make a mask noisy.
+# Changes from pixel to pixel along the rows, for each pixel, that make a mask noisy.
 _NOISE = 1 / 16
 
 
@@ -25,6 +25,8 @@ class Component(NamedTuple):
         x0, y0, x1, y1; x1 and y1 exclusive.
     hull : ndarray of shape (K, 1, 2), int32
         Convex hull through the centres of the pixels, x and y.
+    hull_area : float
+        About how many pixels the hull covers.
     inside : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8
         1 on the component, with a border of zeros.
 
@@ -33,7 +35,18 @@ class Component(NamedTuple):
     area: int
     box: tuple[int, int, int, int]
     hull: npt.NDArray[np.int32]
+    hull_area: float
     inside: npt.NDArray[np.uint8]
+
+
+def hull_area(hull: npt.NDArray[np.int32]) -> float:
+    """
+    Return about how many pixels a convex hull through pixel centres covers.
+
+    Area inside plus half of the boundary plus one: Pick's theorem, with the length of the
+    boundary for the number of pixels on it.
+    """
+    return cv2.contourArea(hull) + cv2.arcLength(hull, True) / 2 + 1
 
 
 def components(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Component]:
@@ -62,9 +75,8 @@ def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
     if hierarchy is None:
         return
     for contour, (_, _, hole, parent) in zip(contours, hierarchy[0].tolist(), strict=True):
-        # Pick's theorem with at most one boundary pixel a unit of length: never too few.
-        if parent >= 0 or (min_area > 1 and cv2.contourArea(contour)
-                           + cv2.arcLength(contour, True) / 2 + 1 < min_area):
+        # What the border encloses is at most this, for any shape.
+        if parent >= 0 or hull_area(contour) < min_area:
             continue
         x, y, w, h = cv2.boundingRect(contour)
         inside = np.zeros((h + 2, w + 2), np.uint8)
@@ -77,7 +89,8 @@ def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
             inside = (pieces == pieces[at_y - y + 1, at_x - x + 1]).view(np.uint8)
         area = cv2.countNonZero(inside)
         if area >= min_area:
-            yield Component(area, (x, y, x + w, y + h), cv2.convexHull(contour), inside)
+            hull = cv2.convexHull(contour)
+            yield Component(area, (x, y, x + w, y + h), hull, hull_area(hull), inside)
 
 
 def _labelled(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Component]:
@@ -89,4 +102,5 @@ def _labelled(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
         np.equal(pieces[y:y + h, x:x + w], k, out=inside[1:-1, 1:-1].view(np.bool_))
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
                                        offset=(x - 1, y - 1))
-        yield Component(area, (x, y, x + w, y + h), cv2.convexHull(contours[0]), inside)
+        hull = cv2.convexHull(contours[0])
+        yield Component(area, (x, y, x + w, y + h), hull, hull_area(hull), inside)

@@ -49,6 +49,8 @@ def oriented_boxes(hulls: Sequence[npt.NDArray[np.int32]], areas: npt.NDArray[np
     boxes = np.empty((len(hulls), 5))
     sizes = np.array([len(hull) for hull in hulls], np.intp)
     order = np.argsort(sizes, kind='stable')
+    every = np.concatenate(hulls)[:, 0] if len(hulls) else np.empty((0, 2))
+    starts = np.cumsum(sizes) - sizes
     start = 0
     while start < len(order):
         # Hulls of about the same size go together, each filled up with its last point.
@@ -56,10 +58,8 @@ def oriented_boxes(hulls: Sequence[npt.NDArray[np.int32]], areas: npt.NDArray[np
         while stop < len(order) and (stop + 1 - start) * sizes[order[stop]] ** 2 <= _BLOCK:
             stop += 1
         chosen = order[start:stop]
-        longest = sizes[chosen[-1]]
-        points = np.stack([np.concatenate([hulls[i][:, 0],
-                                           np.broadcast_to(hulls[i][-1], (longest - sizes[i], 2))])
-                           for i in chosen]).astype(np.float64)
+        which = np.minimum(np.arange(sizes[chosen[-1]]), sizes[chosen, None] - 1)
+        points = every[starts[chosen, None] + which].astype(np.float64)
         boxes[chosen] = _smallest(points, areas[chosen])
         start = stop
     return boxes
@@ -68,16 +68,18 @@ def oriented_boxes(hulls: Sequence[npt.NDArray[np.int32]], areas: npt.NDArray[np
 def _smallest(points: npt.NDArray[np.float64], areas: npt.NDArray[np.int64],
               ) -> npt.NDArray[np.float64]:
     """Return the rectangles of M hulls of K points each, (M, K, 2)."""
-    edges = np.roll(points, -1, axis=1) - points
-    length = np.hypot(edges[..., 0], edges[..., 1])
+    edges = points[:, np.arange(1, points.shape[1] + 1) % points.shape[1]] - points
+    dx, dy = edges[..., 0], edges[..., 1]
+    wide, high = np.abs(dx), np.abs(dy)
+    length = np.hypot(dx, dy)
     # A point alone, or one given twice, has no direction: the box is upright.
-    cos = np.divide(edges[..., 0], length, out=np.ones_like(length), where=length > 0)
-    sin = np.divide(edges[..., 1], length, out=np.zeros_like(length), where=length > 0)
-    # Directions are the same every quarter turn: turn them to (-45, 45] degrees.
-    for _ in range(3):
-        steep = (cos <= 0) | (np.abs(sin) > cos) | (sin == cos)
-        steep &= ~((sin == -cos) & (cos > 0))
-        cos, sin = np.where(steep, sin, cos), np.where(steep, -cos, sin)
+    length[length == 0] = np.inf
+    # Directions are the same every quarter turn: turn them to within 45 degrees of upright, and
+    # those in between counter-clockwise on the screen, where y points down.
+    cos = np.maximum(wide, high) / length
+    sin = np.where(wide > high, dy * np.sign(dx),
+                   np.where(wide == high, -wide, -dx * np.sign(dy))) / length
+    cos[cos == 0] = 1
     along = points @ np.stack([cos, sin], axis=1)
     across = points @ np.stack([-sin, cos], axis=1)
     low, high = along.min(axis=1), along.max(axis=1)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
-
-from .splitting import hull_area
 
 # Of the features below: learned by benchmarks/learn.py, see docs/method.md.
 WEIGHTS = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def features(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
-             hulls: Sequence[npt.NDArray[np.int32]], doubts: npt.NDArray[np.float64],
+             hull_areas: npt.NDArray[np.float64], doubts: npt.NDArray[np.float64],
              shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """
     Return what a score is made of.
@@ -23,8 +19,8 @@ def features(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
     ----------
     areas, boxes
         As in :class:`~.instances.Instances`.
-    hulls : sequence of ndarray of shape (K, 1, 2), int32
-        Convex hulls through the centres of the pixels.
+    hull_areas : ndarray of shape (N,), float64
+        As in :func:`.splitting.hull_area`.
     doubts : ndarray of shape (N, 2), float64
         As in :meth:`.splitting.Parts.doubts`.
     shape : tuple of int
@@ -38,7 +34,6 @@ def features(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
 
     """
     height, width = shape
-    hull_areas = np.array([hull_area(hull) for hull in hulls], np.float64)
     touches = ((boxes[:, :2] == 0) | (boxes[:, 2:] == (width, height))).any(axis=1)
     return np.stack([np.ones(len(areas)), np.log(areas), np.log(areas / (height * width)),
                      np.minimum(areas / np.maximum(hull_areas, 1), 1), touches,
@@ -46,14 +41,14 @@ def features(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
 
 
 def scores(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
-           hulls: Sequence[npt.NDArray[np.int32]], doubts: npt.NDArray[np.float64],
+           hull_areas: npt.NDArray[np.float64], doubts: npt.NDArray[np.float64],
            shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """
     Return how likely each instance is one whole object: a logistic model of :func:`features`.
 
     Parameters
     ----------
-    areas, boxes, hulls, doubts, shape
+    areas, boxes, hull_areas, doubts, shape
         As in :func:`features`.
 
     Returns
@@ -62,4 +57,4 @@ def scores(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
         In (0, 1].
 
     """
-    return 1 / (1 + np.exp(-features(areas, boxes, hulls, doubts, shape) @ np.array(WEIGHTS)))
+    return 1 / (1 + np.exp(-features(areas, boxes, hull_areas, doubts, shape) @ np.array(WEIGHTS)))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.ndimage import find_objects
 
 from . import splitting
-from .components import Component, components
+from .components import Component, components, hull_area
 from .instances import Instances
 from .oriented_boxes import oriented_boxes
 from .scores import scores
@@ -29,6 +29,8 @@ NO_DATA = 255
 MAX_INSTANCES = int(np.iinfo(np.uint16).max)
 # Shapes that fill more of their hull are one object: no cut is looked for.
 CONVEX = 0.95
+# Components are surveyed together until their boxes have so many pixels.
+_TOGETHER = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class _Instance(NamedTuple):
     area: int
     box: tuple[int, int, int, int]
     hull: npt.NDArray[np.int32]
+    hull_area: float
     cut_doubt: float
     join_doubt: float
 
@@ -110,9 +113,10 @@ def segment_instances(mask: npt.NDArray[np.uint8], settings: SegmentationSetting
     areas = np.array([instance.area for instance in found], np.int64)
     boxes = np.array([instance.box for instance in found], np.int32).reshape(-1, 4)
     hulls = [instance.hull for instance in found]
-    doubts = np.array([instance[3:] for instance in found], np.float64).reshape(-1, 2)
+    # Hull area and doubts.
+    shapes = np.array([instance[3:] for instance in found], np.float64).reshape(-1, 3)
     return Instances(labels, np.array(class_ids, np.uint8), areas,
-                     scores(areas, boxes, hulls, doubts, mask.shape), boxes,
+                     scores(areas, boxes, shapes[:, 0], shapes[:, 1:], mask.shape), boxes,
                      oriented_boxes(hulls, areas))
 
 
@@ -175,7 +179,8 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
     for class_id, binary, x, y in classes(mask, settings):
         here = labels[y:y + binary.shape[0], x:x + binary.shape[1]]
         instances: list[_Instance] = []
-        some = []
+        waiting: list[Component] = []
+        some: list[int] = []
         left = keep.equal - int(np.count_nonzero(sizes == keep.area))
         for component in components(opened(binary, settings), keep.area):
             if component.area == keep.area:
@@ -183,49 +188,69 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
                 if left < 0:
                     continue
             some.append(component.area)
-            if len(found) + len(instances) < MAX_INSTANCES:
-                instances += _cut(component, here, len(found) + len(instances), settings)
+            if len(found) + len(instances) + len(waiting) == MAX_INSTANCES:
+                continue
+            if may_be_cut(component, settings):
+                waiting.append(component)
+                if sum(one.inside.size for one in waiting) > _TOGETHER:
+                    _cut(waiting, here, instances, len(found), settings)
+                    waiting = []
+            else:
+                _add(component, here, instances, len(found))
+        _cut(waiting, here, instances, len(found), settings)
         if settings.opens:
             instances = _grow_back(binary, here, instances, len(found), settings)
-        found += [_Instance(area, (x + x0, y + y0, x + x1, y + y1), hull + np.array([x, y]), *rest)
-                  for area, (x0, y0, x1, y1), hull, *rest in instances]
+        corner = np.array([x, y], np.int32)
+        found += [one._replace(box=(x + one.box[0], y + one.box[1], x + one.box[2],
+                                    y + one.box[3]), hull=one.hull + corner)
+                  for one in instances]
         class_ids += [class_id] * len(instances)
         sizes = np.concatenate([sizes, np.array(some, np.int64)])
     return labels, class_ids, found, sizes
 
 
-def _cut(component: Component, labels: npt.NDArray[np.uint16], count: int,
-         settings: SegmentationSettings) -> list[_Instance]:
-    """Label a component, or its parts, from ``count + 1`` on."""
-    area, (x0, y0, x1, y1), hull, inside = component
-    here = labels[y0:y1, x0:x1]
-    evidence = splitting.NO_DOUBT
-    if may_be_cut(area, hull, settings):
-        parts = splitting.join(splitting.survey(inside, area), settings.dist_threshold,
-                               settings.size_threshold)
+def may_be_cut(component: Component, settings: SegmentationSettings) -> bool:
+    """Return whether it is worth looking for cuts: not in shapes that are small or convex."""
+    return (settings.dist_threshold > 0
+            and component.area >= 2 * max(settings.size_threshold, 1)
+            and component.area < CONVEX * component.hull_area)
+
+
+def _add(component: Component, labels: npt.NDArray[np.uint16], instances: list[_Instance],
+         count: int, doubts: tuple[float, float] = (0.0, 0.0)) -> None:
+    """Label a whole component, and list it."""
+    area, (x0, y0, x1, y1), hull, covered, inside = component
+    np.copyto(labels[y0:y1, x0:x1], count + len(instances) + 1,
+              where=inside[1:-1, 1:-1].view(np.bool_), casting='unsafe')
+    instances.append(_Instance(area, component.box, hull, covered, *doubts))
+
+
+def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: list[_Instance],
+         count: int, settings: SegmentationSettings) -> None:
+    """Label the parts of components, after ``count`` instances of other classes; list them."""
+    if not waiting:
+        return
+    surveys = splitting.survey([(one.inside, one.area) for one in waiting])
+    for done, (component, found) in enumerate(zip(waiting, surveys, strict=True), 1):
+        parts = splitting.join(found, settings.dist_threshold, settings.size_threshold)
         doubts = parts.doubts(settings.dist_threshold)
-        evidence = doubts[0]
-        if 1 < len(parts) <= MAX_INSTANCES - count:
-            painted, kept = splitting.paint(parts, inside, settings.size_threshold)
-            instances = []
-            for part in kept:
-                pixels = painted == part
-                np.copyto(here, count + len(instances) + 1, where=pixels, casting='unsafe')
-                contours, _ = cv2.findContours(pixels.view(np.uint8), cv2.RETR_EXTERNAL,
-                                               cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
-                hull = cv2.convexHull(contours[0])
-                x, y, w, h = cv2.boundingRect(hull)
-                instances.append(_Instance(int(np.count_nonzero(pixels)), (x, y, x + w, y + h),
-                                           hull, *doubts[part - 1]))
-            return instances
-    np.copyto(here, count + 1, where=inside[1:-1, 1:-1].view(np.bool_), casting='unsafe')
-    return [_Instance(area, component.box, hull, *evidence)]
-
-
-def may_be_cut(area: int, hull: npt.NDArray[np.int32], settings: SegmentationSettings) -> bool:
-    """Return whether it is worth looking for cuts: not for shapes that are small or convex."""
-    return (settings.dist_threshold > 0 and area >= 2 * max(settings.size_threshold, 1)
-            and area < CONVEX * splitting.hull_area(hull))
+        room = MAX_INSTANCES - count - len(instances) - (len(waiting) - done)
+        if not 1 < len(parts) <= room:
+            _add(component, labels, instances, count, doubts[0])
+            continue
+        x0, y0, x1, y1 = component.box
+        painted, kept = splitting.paint(parts, component.inside, settings.size_threshold)
+        for part in kept:
+            pixels = painted == part
+            np.copyto(labels[y0:y1, x0:x1], count + len(instances) + 1, where=pixels,
+                      casting='unsafe')
+            contours, _ = cv2.findContours(pixels.view(np.uint8), cv2.RETR_EXTERNAL,
+                                           cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
+            hull = cv2.convexHull(contours[0])
+            x, y, w, h = cv2.boundingRect(hull)
+            instances.append(_Instance(
+                cv2.countNonZero(pixels.view(np.uint8)), (x, y, x + w, y + h), hull,
+                hull_area(hull), *doubts[part - 1]))
 
 
 def _grow_back(binary: npt.NDArray[np.uint8], here: npt.NDArray[np.uint16],
@@ -249,7 +274,8 @@ def _grow_back(binary: npt.NDArray[np.uint8], here: npt.NDArray[np.uint16],
         inside = (own[place] == len(grown) + 1).view(np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
                                        offset=(columns.start, rows.start))
+        hull = cv2.convexHull(contours[0])
         grown.append(old._replace(
             area=area, box=(columns.start, rows.start, columns.stop, rows.stop),
-            hull=cv2.convexHull(contours[0])))
+            hull=hull, hull_area=hull_area(hull)))
     return grown
