@@ -23,8 +23,8 @@ import cv2
 import motmetrics
 import numpy as np
 
-from instseg_ros.cameras.synthetic import SyntheticScene
-from instseg_ros.core import Instances, segment_instances, SegmentationSettings
+from instseg_ros.cameras.synthetic import SceneFrame, SyntheticScene
+from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.association import box_overlaps
 from instseg_ros.core.oriented_boxes import oriented_box
@@ -159,7 +159,39 @@ def _single_frames() -> Callable:
     return lambda moment, stamp: segment_instances(moment.mask, settings)
 
 
-SEGMENTERS = {'truth': _true_instances, 'single frames': _single_frames}
+def _with_memory() -> Callable:
+    segmenter = Segmenter(SegmentationSettings(memory=True))
+    return lambda moment, stamp: segmenter.update(moment.mask, stamp)
+
+
+SEGMENTERS = {'truth': _true_instances, 'single frames': _single_frames, 'memory': _with_memory}
+
+
+def kept_apart(found: Instances, moment: SceneFrame, whole: dict[int, int]
+               ) -> tuple[int, int]:
+    """
+    Return how many pairs touch, and how many of them are published as two.
+
+    A pair: two objects of one class that touch, each at least half visible. Published as two: most
+    of each lies in an instance of its own.
+    """
+    count, n = len(moment.class_ids), len(found)
+    table = np.bincount(moment.labels.ravel().astype(np.int64) * (n + 1) + found.labels.ravel(),
+                        minlength=(count + 1) * (n + 1)).reshape(count + 1, n + 1)
+    areas = table.sum(axis=1)
+    main = np.where(table[:, 1:].max(axis=1, initial=0) > areas / 2,
+                    table[:, 1:].argmax(axis=1) if n else 0, -np.arange(count + 1) - 2)
+    labels = moment.labels
+    visible = [a / max(1, whole[int(i)]) for a, i in zip(areas[1:], moment.track_ids, strict=True)]
+    pairs: set[tuple[int, int]] = set()
+    for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        border = (a != b) & (a > 0) & (b > 0)
+        pairs |= set(zip(np.minimum(a, b)[border].tolist(), np.maximum(a, b)[border].tolist(),
+                         strict=True))
+    asked = [(a, b) for a, b in pairs if moment.class_ids[a - 1] == moment.class_ids[b - 1]
+             and min(visible[a - 1], visible[b - 1]) >= 0.5]
+    apart = sum(main[a] >= 0 and main[b] >= 0 and main[a] != main[b] for a, b in asked)
+    return len(asked), int(apart)
 
 
 def sav() -> list[Sequence]:
@@ -274,6 +306,27 @@ def compared(title: str, sequences: list[Sequence], peers: bool) -> None:
               f'{row["num_switches"]:8.0f} {row["num_fragmentations"]:9.0f}')
 
 
+def memory_worth(seeds: Iterable[int], seconds: float) -> None:
+    """Print in how many frames two people who touch are published as two."""
+    print('\nTwo objects that touch, each at least half visible, published as two')
+    for fps, missing in ((10, 0), (19, 0), (30, 0), (19, 0.3)):
+        shares = []
+        for segment in ('single frames', 'memory'):
+            pairs = apart = 0
+            for seed in seeds:
+                scene, segmenter = SyntheticScene(640, 480, seed=seed), SEGMENTERS[segment]()
+                dice = np.random.default_rng(seed)
+                for i in range(int(seconds * fps)):
+                    if dice.random() >= missing:
+                        moment = scene.at(i / fps)
+                        more = kept_apart(segmenter(moment, round(i * 1e9 / fps)), moment,
+                                          scene.whole_areas(i / fps))
+                        pairs, apart = pairs + more[0], apart + more[1]
+            shares.append(apart / max(1, pairs))
+        print(f'  {fps} fps, {missing:.0%} missing: {shares[0]:.3f} of {pairs} in single frames, '
+              f'{shares[1]:.3f} with memory')
+
+
 def cost() -> None:
     """Print milliseconds per frame."""
     print('\nCost, 640x480, median of one run')
@@ -321,6 +374,7 @@ def main() -> None:
         for fps, missing in ((10, 0), (19, 0), (30, 0), (10, 0.3), (19, 0.3), (30, 0.3)):
             compared(f'drawn street, {segment}, {fps} fps, {missing:.0%} of frames missing',
                      synthetic(fps, missing, seeds, seconds, segment), peers)
+    memory_worth(seeds, seconds)
     compared('sav_000001, real masks', sav(), peers)
     for name in ('TUD-Campus', 'TUD-Stadtmitte'):
         for source in ('gt', 'test'):
