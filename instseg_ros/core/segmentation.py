@@ -165,9 +165,13 @@ def opened(binary: npt.NDArray[np.uint8], settings: SegmentationSettings) -> npt
     """Return ``binary`` without what the settings' opening removes."""
     if not settings.opens:
         return binary
-    kernel = np.ones((settings.erosion_kernel,) * 2, np.uint8)
-    return cv2.morphologyEx(binary, cv2.MORPH_OPEN, kernel,
-                            iterations=settings.erosion_iteration)
+    side, times = settings.erosion_kernel, settings.erosion_iteration
+    kernel, middle, other = np.ones((side, side), np.uint8), side // 2, side - 1 - side // 2
+    # With its anchor on the other side, an even kernel takes back the shift of the erosion.
+    # What lies outside of the crop is not inside.
+    eroded = cv2.erode(binary, kernel, anchor=(middle, middle), iterations=times,
+                       borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+    return cv2.dilate(eroded, kernel, anchor=(other, other), iterations=times)
 
 
 def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: _Keep,

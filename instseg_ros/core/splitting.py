@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import heapq
 from itertools import count as count_up
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -343,6 +343,43 @@ def _pack(shapes: list[tuple[int, ...]]) -> tuple[list[tuple[slice, slice]], tup
     return [places[k] for k in range(len(shapes))], (bottom, width)
 
 
+class _Turn(NamedTuple):
+    """How a component is laid before it is surveyed: flips first, then rows become columns."""
+
+    flip_x: bool
+    flip_y: bool
+    transpose: bool
+
+    def of(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a view of an image, turned."""
+        image = image[::-1 if self.flip_y else 1, ::-1 if self.flip_x else 1]
+        return image.T if self.transpose else image
+
+    def back(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a view of a turned image, turned back."""
+        image = image.T if self.transpose else image
+        return image[::-1 if self.flip_y else 1, ::-1 if self.flip_x else 1]
+
+
+def _upright(inside: npt.NDArray[np.uint8]) -> _Turn:
+    """
+    Return how to lay a component so that all its mirror images are laid alike.
+
+    Equal heights are told apart by their place, which must not depend on how the camera is held:
+    more of the pixels go left, and up, and the longer side lies.
+    """
+    height, width = inside.shape
+    m = cv2.moments(inside, binaryImage=True)
+    x, y, area = (width - 1) / 2, (height - 1) / 2, m['m00']
+    right, down = m['m10'] - x * area, m['m01'] - y * area
+    diagonal = m['m11'] - x * m['m01'] - y * m['m10'] + x * y * area
+    if right == 0:
+        right = diagonal * (down or 1)
+    elif down == 0:
+        down = diagonal * right
+    return _Turn(right > 0, down > 0, (height, m['mu02']) > (width, m['mu20']))
+
+
 def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Survey]:
     """
     Find the hills of components, ripples joined, and the saddles between them.
@@ -360,7 +397,9 @@ def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Surv
     list of Survey
 
     """
-    depths = [depth_map(inside, area) for inside, area in components]
+    turns = [_upright(inside) for inside, _ in components]
+    depths = [depth_map(np.ascontiguousarray(turn.of(inside)), area)
+              for turn, (inside, area) in zip(turns, components, strict=True)]
     places, shape = _pack([depth.shape for depth in depths])
     sheet = np.zeros(shape, np.float32)
     owners = np.zeros(shape, np.int32)
@@ -402,7 +441,7 @@ def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Surv
             hull = _hull(here == n + 1) if count > 1 else np.empty((0, 1, 2), np.int32)
             regions.append(Region(heights[start + n], float(cells[start + n]), hull,
                                   hull_area(hull) if count > 1 else 0.0))
-        surveys.append(Survey(sheet[place], here, regions, links[k],
+        surveys.append(Survey(turns[k].back(sheet[place]), turns[k].back(here), regions, links[k],
                               area / sum(cells[start:start + count])))
     return surveys
 
