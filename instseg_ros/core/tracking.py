@@ -16,8 +16,8 @@ from .segmentation import SegmentationSettings
 from .settings import setting, Settings
 
 SURE = 0.4           # overlap above which a pair is made before any weaker one is looked at
-SAMPLED_SIDE = 320   # px: masks of larger frames are compared on every 2nd, 3rd... pixel, as
-SAMPLES_ACROSS = 5   # long as the smallest object still has this many across
+SAMPLED_SIDE = 160   # px: masks of larger frames are compared on every 2nd, 3rd... pixel, as
+SAMPLES_ACROSS = 8   # long as the smallest object still has this many across
 INSIDE = 0.6         # share of an expected mask inside one instance that says: it is in there
 FRAGMENT = 0.5       # share of a new instance on a followed object that says: a part of it
 RETURN = 0.25        # likeness below which an unseen track does not come back
