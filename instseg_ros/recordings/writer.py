@@ -42,7 +42,7 @@ class BagWriter:
         The folder; it must not exist.
     durable : bool
         Keep 1 MiB of the disk in reserve, so that the recording can be ended well when the disk
-        is full. :meth:`checkpoint` puts what was written on the disk.
+        is full.
 
     Raises
     ------
@@ -65,11 +65,16 @@ class BagWriter:
                     os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
                 _sync_folder(path)
         except OSError as error:
+            if self._writer.storage:
+                self._writer.abort()
+                shutil.rmtree(path)
             raise RecordingError(f'{path}: cannot be written: {error.strerror}') from error
 
     @property
     def size(self) -> int:
         """Bytes written so far."""
+        if self._writer.storage is None:
+            return sum(f.stat().st_size for f in self.path.iterdir())
         return self._file.tell()
 
     @property
@@ -103,6 +108,20 @@ class BagWriter:
             name, msgtype, typestore=self._types,
             offered_qos_profiles=(offered_qos(),) if qos is None else qos)
 
+    def copy_topic(self, bag: Bag, name: str) -> bool:
+        """Declare a topic as another recording has it; False when its type is not known."""
+        topic = bag.topics[name]
+        definition = bag.connection(name).msgdef
+        if definition.data and topic.type_hash:
+            self._connections[name] = self._writer.add_connection(
+                name, topic.msgtype, msgdef=definition.data, rihs01=topic.type_hash,
+                offered_qos_profiles=topic.qos)
+        elif topic.msgtype in self._types.types:
+            self.add_topic(name, topic.msgtype, topic.qos)
+        else:
+            return False
+        return True
+
     def write(self, topic: str, time_ns: int, message: Any) -> None:
         """
         Write a message.
@@ -128,9 +147,12 @@ class BagWriter:
         self._writer.write(connection, time_ns, message)
 
     def checkpoint(self) -> None:
-        """Put everything written so far on the disk, where it survives a power cut."""
+        """Give everything written so far to the system: it survives the end of this program."""
         if self._storage.chunk.msgs:
             self._storage.close_chunk()
+
+    def sync(self) -> None:
+        """Wait until checkpoints are on the disk; may be called while another thread writes."""
         self._file.sync()
 
     def close(self) -> None:
@@ -139,12 +161,19 @@ class BagWriter:
 
         Raises
         ------
-        OSError
-            The disk is so full that not even the reserve was enough.
+        OSError, RecordingError
+            The disk is so full that not even the reserve was enough, or it went away.
 
         """
         (self.path / RESERVE).unlink(missing_ok=True)
-        self._writer.close()
+        try:
+            self._writer.close()
+        except OSError:
+            if not self._durable:
+                raise
+            # Even the last second is too much: what reached the disk before gets its end.
+            self.abort()
+            repair(self.path)
         if self._durable:
             _sync_folder(self.path)
 
@@ -259,16 +288,18 @@ class _WholeWrites:
         self._waiting.clear()
 
     def sync(self) -> None:
-        self.flush()
         os.fsync(self._fd)
 
     def close(self) -> None:
+        self.flush()
+        self.sync()
+        self.discard()
+
+    def discard(self) -> None:
+        """Close without what waits."""
         if self._fd >= 0:
-            try:
-                self.sync()
-            finally:
-                os.close(self._fd)
-                self._fd = -1
+            os.close(self._fd)
+            self._fd = -1
 
 
 class _McapWriter(McapWriter):
@@ -284,6 +315,10 @@ class _McapWriter(McapWriter):
         super().close_chunk()
         # Memory holds one chunk, however long the recording.
         self.bio.flush()
+
+    def abort(self) -> None:
+        file: Any = self.bio
+        file.discard()
 
 
 class _Writer(Writer):
