@@ -8,6 +8,7 @@ parameters, the tables of the README and ``config/pipeline.yaml`` are derived fr
 
 from __future__ import annotations
 
+import array
 import dataclasses
 from dataclasses import dataclass
 import math
@@ -66,8 +67,8 @@ class Setting:
                 tuple: 'a list of integers'}[self.kind]
         if self.low is None and self.high is None:
             return kind
-        low = '-inf' if self.low is None else f'{self.low:g}'
-        high = 'inf' if self.high is None else f'{self.high:g}'
+        low = '-inf' if self.low is None else f'{self.low:.10g}'
+        high = 'inf' if self.high is None else f'{self.high:.10g}'
         return f'{kind} in [{low}, {high}]'
 
     def checked(self, value: Any) -> Any:
@@ -82,7 +83,7 @@ class Setting:
         """
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if self.kind is tuple and isinstance(value, (list, tuple)):
+        if self.kind is tuple and isinstance(value, (list, tuple, array.array)):
             value = tuple(value)
         right_type = isinstance(value, self.kind)
         if self.kind in (int, float):

@@ -68,13 +68,17 @@ class CameraNode(StageNode[CameraSettings]):
 
     def _publish(self, capture: Capture, settings: CameraSettings) -> None:
         header = Header(stamp=ns_to_stamp(capture.stamp_ns), frame_id=settings.frame_id)
-        if capture.frame is not None:
-            self._image.publish(capture.frame, header, settings.jpeg_quality)
-        if capture.mask is not None:
-            self._mask.publish(capture.mask, header)
         pixels = capture.mask if capture.frame is None else capture.frame
         if pixels is not None:
             self._publish_info(header, pixels.shape[1], pixels.shape[0])
+        # Raw images first: nobody waits for a compression that another one asked for.
+        if capture.frame is not None:
+            self._image.publish(capture.frame, header)
+        if capture.mask is not None:
+            self._mask.publish(capture.mask, header)
+            self._mask.publish_compressed(capture.mask, header)
+        if capture.frame is not None:
+            self._image.publish_compressed(capture.frame, header, settings.jpeg_quality)
         self.health.frame(capture.stamp_ns)
 
     def _publish_info(self, header: Header, width: int, height: int) -> None:

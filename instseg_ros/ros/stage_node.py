@@ -70,7 +70,9 @@ class StageNode(Node, Generic[SettingsT]):
         rclpy checks ranges and types before it asks the node, so a refusal of its own would
         reach neither the log nor /diagnostics.
         """
-        reason = self.live.refusal(parameter_list)
+        unknown = [p.name for p in parameter_list if not self.has_parameter(p.name)]
+        reason = (f'{unknown[0]}: no such parameter; `ros2 param list` names them' if unknown
+                  else self.live.refusal(parameter_list))
         if reason:
             self.health.problem(reason, 'parameter refused')
             return SetParametersResult(successful=False, reason=reason)
@@ -140,11 +142,14 @@ class ImagePublisher:
         return bool(self._raw.get_subscription_count()
                     or self._compressed.get_subscription_count())
 
-    def publish(self, pixels: npt.NDArray[np.generic], header: Header,
-                jpeg_quality: int = 90) -> None:
-        """Publish an image in the forms that somebody subscribes to."""
+    def publish(self, pixels: npt.NDArray[np.generic], header: Header) -> None:
+        """Publish the raw image."""
         if self._raw.get_subscription_count():
             self._raw.publish(array_to_image(pixels, self._encoding, header))
+
+    def publish_compressed(self, pixels: npt.NDArray[np.generic], header: Header,
+                           jpeg_quality: int = 90) -> None:
+        """Publish the compressed image: it takes milliseconds, so do what is urgent before."""
         if self._compressed.get_subscription_count():
             self._compressed.publish(array_to_compressed(
                 pixels, self._encoding, header, jpeg_quality if self._encoding == 'bgr8' else 0))
