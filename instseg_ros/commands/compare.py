@@ -20,6 +20,7 @@ from ..recordings.comparison import compare, Difference, draw, same_tracks
 from ..recordings.processing import PARAMETERS
 from ..recordings.results import read_results, Result
 from ..recordings.writer import aside
+from ..topics import IMAGE as FRAMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='draw the worst frames into a new folder')
     parser.add_argument('--worst', metavar='N', type=int, default=5,
                         help='frames that are shown (default: %(default)s)')
-    parser.add_argument('--image', metavar='TOPIC', default='camera/image_raw',
+    parser.add_argument('--image', metavar='TOPIC', default=FRAMES,
                         help='frames to draw over (default: %(default)s)')
 
 

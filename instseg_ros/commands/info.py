@@ -10,7 +10,8 @@ import time
 import numpy as np
 
 from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns
-from ..recordings.processing import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
+from ..topics import (CAMERA_INFO, DETECTIONS, IMAGE as FRAMES, INSTANCE_MASK, LABEL_INFO,
+                      MASK, OVERLAY, TRACKS)
 
 _MANY = 5  # of what is wrong, as many are named
 
@@ -18,9 +19,9 @@ _MANY = 5  # of what is wrong, as many are named
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('bag', metavar='BAG', type=Path, help='recording (rosbag2)')
-    parser.add_argument('--image', metavar='TOPIC', default='camera/image_raw',
+    parser.add_argument('--image', metavar='TOPIC', default=FRAMES,
                         help='frames (default: %(default)s)')
-    parser.add_argument('--mask', metavar='TOPIC', default='camera/semantic_mask',
+    parser.add_argument('--mask', metavar='TOPIC', default=MASK,
                         help='masks (default: %(default)s)')
 
 
@@ -73,11 +74,12 @@ def _fitness(bag: Bag, image: str, mask: str) -> Iterator[str]:
                + (f'; other images are {", ".join(alike)}' if alike else ''))
     try:
         if not bag.class_names(masks.name):
-            yield 'names: missing (camera/label_info): classes are written as numbers'
+            yield f'names: missing ({LABEL_INFO}): classes are written as numbers'
     except RecordingError as error:
         yield f'names: not usable. {error}'
-    if bag.find('camera/camera_info') is None:
-        yield 'camera_info: missing: not needed here, but by whoever measures in space'
+    if bag.find(CAMERA_INFO) is None:
+        yield (f'calibration: missing ({CAMERA_INFO}): not needed here, but by whoever measures '
+               'in space')
     results = [t for t in (DETECTIONS, INSTANCE_MASK, TRACKS, OVERLAY) if bag.find(t)]
     yield ('results: ' + (', '.join(results) + ' are in it' if results else
                           'none yet; `instseg process` makes them'))

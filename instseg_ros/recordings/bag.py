@@ -98,8 +98,8 @@ class Bag:
         except Exception as error:  # a damaged file can fail anywhere in its parsing
             self.close()
             raise RecordingError(
-                f'{path}: expected a whole rosbag2 recording, got: {error or repr(error)}; copy '
-                'it again, or mend it with `instseg repair`') from error
+                f'{path}: expected a whole rosbag2 recording, got: {_words(error)}; copy it '
+                'again, or mend it with `instseg repair`') from error
         self.topics = self._find_topics()
         times = [(r.start_time, r.end_time - 1) if isinstance(r, Reader)
                  else (r.metadata.start_time, r.metadata.end_time - 1)
@@ -262,7 +262,7 @@ class Bag:
                     raise RecordingError(
                         f'{self.path}: {topic or ", ".join(topics)}: expected a whole recording, '
                         f'it is damaged or cut off after {seconds(time_ns)}: '
-                        f'{error or repr(error)}') from error
+                        f'{_words(error)}') from error
                 topic = connection.topic
                 yield topic, time_ns, data
 
@@ -319,7 +319,7 @@ def decode_message(path: str, topic: str, msgtype: str, time_ns: int, data: byte
     except Exception as error:  # generated code, which fails anywhere
         raise RecordingError(
             f'{path}: {topic} at {seconds(time_ns)}: expected a {msgtype}, got {len(data)} bytes '
-            f'that are none: {error or repr(error)}') from error
+            f'that are none: {_words(error)}') from error
 
 
 def pixels(path: str, topic: str, time_ns: int, message: Any, encoding: str) -> Any:
@@ -356,6 +356,11 @@ def pixels(path: str, topic: str, time_ns: int, message: Any, encoding: str) -> 
         return decode(message.data, encoding) if compressed else unpack(message, encoding)
     except ImageError as error:
         raise RecordingError(f'{path}: {topic} at {seconds(time_ns)}: {error}') from error
+
+
+def _words(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    return ' '.join(str(error).split()) or repr(error)
 
 
 def _hash_of(connection: Any) -> str:

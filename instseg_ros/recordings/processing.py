@@ -24,19 +24,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .. import topics
 from ..core import (Instances, segment_instances, SegmentationSettings, Tracker,
                     TrackingSettings)
 from ..core.drawing import draw_overlay, OverlaySettings
 from ..core.images import encode
 from ..interfaces import typestore
 from ..interfaces.messages import compressed_format, instances_to_detections
+from ..topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 from .bag import (Bag, COMPRESSED, decode_message, IMAGE, pixels, RecordingError, seconds,
                   stamp_ns as stamp_of, Topic)
 from .exports import CocoExport, CsvExport, Export, run_lengths, VideoExport
 from .writer import aside, BagWriter
 
-DETECTIONS, TRACKS = 'instance_segmentation/detections', 'tracker/tracks'
-INSTANCE_MASK, OVERLAY = 'instance_segmentation/instance_mask', 'overlay/image'
 PARAMETERS = 'instseg_parameters'  # key of metadata.yaml
 _ARRAY = 'vision_msgs/msg/Detection2DArray'
 _WAITING = 100  # frames and masks that may wait for each other
@@ -68,8 +68,8 @@ class Options:
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     overlay: OverlaySettings = field(default_factory=OverlaySettings)
-    image: str = 'camera/image_raw'
-    mask: str = 'camera/semantic_mask'
+    image: str = topics.IMAGE
+    mask: str = topics.MASK
     workers: int = 0
     results_only: bool = False
     overlays: bool = False
@@ -217,7 +217,7 @@ class _Run:
     def _name_outputs(self) -> dict[str, str]:
         """Return the topics of the results: below the robot's name, where the mask has one."""
         name = self._mask.name.removesuffix('/compressed')
-        robot = name.removesuffix('camera/semantic_mask')
+        robot = name.removesuffix(topics.MASK)
         front = robot if robot != name else '/'
         return {own: front + own for own in (
             DETECTIONS, INSTANCE_MASK + '/compressed', TRACKS, OVERLAY + '/compressed')}
@@ -255,10 +255,10 @@ class _Run:
 
     def _read(self, workers: Executor) -> Iterator[tuple[str, int, bytes, Future[_Split] | None]]:
         """Yield what was recorded; masks with the future of their instances."""
-        topics = {self._mask.name, *self._copied}
+        wanted = {self._mask.name, *self._copied}
         if self._image:
-            topics.add(self._image.name)
-        for topic, time_ns, data in self._bag.messages(topics):
+            wanted.add(self._image.name)
+        for topic, time_ns, data in self._bag.messages(wanted):
             split = None
             if topic == self._mask.name:
                 split = workers.submit(split_mask, _Mask(

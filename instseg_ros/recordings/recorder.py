@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import topics
 from ..cameras.calibration import Calibration, load_calibration
 from ..cameras.camera import Camera, CameraSettings, Capture, EndOfStream
 from ..core.images import encode
@@ -23,8 +24,8 @@ from .bag import COMPRESSED, IMAGE, RecordingError
 from .processing import header_of
 from .writer import BagWriter, offered_qos
 
-LABELS, INFO = '/camera/label_info', '/camera/camera_info'
-FRAMES, MASKS = '/camera/image_raw', '/camera/semantic_mask'
+LABELS, INFO = f'/{topics.LABEL_INFO}', f'/{topics.CAMERA_INFO}'
+FRAMES, MASKS = f'/{topics.IMAGE}', f'/{topics.MASK}/compressed'
 CHECKPOINT_S = 0.5  # with the time that a disk takes, less than a second is lost
 _WAITING = 16  # captures that wait for the disk; more are dropped
 _READ_S = 0.2
@@ -73,7 +74,7 @@ class Recorder:
         self._writer = BagWriter(path, durable=True)
         self._writer.add_topic(LABELS, 'vision_msgs/msg/LabelInfo', (offered_qos(latched=True),))
         self._writer.add_topic(INFO, 'sensor_msgs/msg/CameraInfo')
-        self._writer.add_topic(MASKS + '/compressed', COMPRESSED)
+        self._writer.add_topic(MASKS, COMPRESSED)
         if not masks_only:
             self._writer.add_topic(self._frame_topic, IMAGE if raw else COMPRESSED)
         self._queue: queue.Queue[Capture | None] = queue.Queue(_WAITING)
@@ -181,7 +182,7 @@ class Recorder:
         if capture.frame is not None and not self._masks_only:
             self._writer.write(self._frame_topic, capture.stamp_ns, self._frame(header, capture))
         if capture.mask is not None:
-            self._writer.write(MASKS + '/compressed', capture.stamp_ns, self._types[COMPRESSED](
+            self._writer.write(MASKS, capture.stamp_ns, self._types[COMPRESSED](
                 header, compressed_format('mono8', False), encode(capture.mask).ravel()))
         self._frames += 1
 

@@ -52,6 +52,8 @@ class BagWriter:
     """
 
     def __init__(self, path: Path, durable: bool = False) -> None:
+        if path.exists():
+            raise RecordingError(f'{path}: exists already; choose another name, or remove it')
         self.path = path
         self._durable = durable
         self._types = typestore()
@@ -65,9 +67,8 @@ class BagWriter:
                     os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
                 _sync_folder(path)
         except OSError as error:
-            if self._writer.storage:
-                self._writer.abort()
-                shutil.rmtree(path)
+            self._writer.abort()
+            shutil.rmtree(path, ignore_errors=True)
             raise RecordingError(f'{path}: cannot be written: {error.strerror}') from error
 
     @property
@@ -145,11 +146,15 @@ class BagWriter:
         if not isinstance(message, (bytes, bytearray, memoryview)):
             message = self._types.serialize_cdr(message, connection.msgtype)
         self._writer.write(connection, time_ns, message)
+        if not self._storage.chunk.msgs:
+            # The chunk is complete: memory holds one, however long the recording.
+            self._file.flush()
 
     def checkpoint(self) -> None:
         """Give everything written so far to the system: it survives the end of this program."""
         if self._storage.chunk.msgs:
             self._storage.close_chunk()
+        self._file.flush()
 
     def sync(self) -> None:
         """Wait until checkpoints are on the disk; may be called while another thread writes."""
@@ -310,11 +315,6 @@ class _McapWriter(McapWriter):
         self.bio.close()
         file: Any = _WholeWrites(self.path, self.path.read_bytes())
         self.bio = file
-
-    def close_chunk(self) -> None:
-        super().close_chunk()
-        # Memory holds one chunk, however long the recording.
-        self.bio.flush()
 
     def abort(self) -> None:
         file: Any = self.bio
