@@ -40,14 +40,10 @@ def played(rig, captures):
     for capture in captures:
         header = Header(stamp=ns_to_stamp(capture.stamp_ns), frame_id=FRAME)
         send.publish(array_to_image(capture.mask, 'mono8', header))
-        rig.until(lambda: all(stamp_to_ns(a[-1].header.stamp) == header_ns(header)
-                              for a in answers.values()))
+        rig.until(lambda stamp=header.stamp: all(
+            a[-1].header.stamp == stamp for a in answers.values()))
     return {topic: [m for m in messages if stamp_to_ns(m.header.stamp) >= first.stamp_ns]
             for topic, messages in answers.items()}
-
-
-def header_ns(header):
-    return stamp_to_ns(header.stamp)
 
 
 def test_live_nodes_and_offline_processing_agree(rig, tmp_path):
@@ -67,5 +63,5 @@ def test_live_nodes_and_offline_processing_agree(rig, tmp_path):
                 store = typestore()
                 ours = store.serialize_cdr(
                     store.deserialize_cdr(serialize_message(message), kind), kind)
-                assert bytes(ours) == data, (topic, header_ns(message.header))
+                assert bytes(ours) == data, (topic, message.header)
         assert any(d.id for d in live[TRACKS][-1].detections)

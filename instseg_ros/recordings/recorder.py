@@ -26,7 +26,9 @@ from .writer import BagWriter, offered_qos
 
 LABELS, INFO = f'/{topics.LABEL_INFO}', f'/{topics.CAMERA_INFO}'
 FRAMES, MASKS = f'/{topics.IMAGE}', f'/{topics.MASK}/compressed'
-CHECKPOINT_S = 0.5  # with the time that a disk takes, less than a second is lost
+# A kill costs what came after a checkpoint; a power cut costs what came after a sync, which may
+# take its time: together less than a second.
+CHECKPOINT_S, SYNC_S = 0.25, 0.5
 _WAITING = 16  # captures that wait for the disk; more are dropped
 _READ_S = 0.2
 
@@ -161,7 +163,7 @@ class Recorder:
 
     def _sync(self) -> None:
         """Bring checkpoints to the disk, which may take its time; a thread."""
-        while not self._stop.wait(CHECKPOINT_S):
+        while not self._stop.wait(SYNC_S):
             try:
                 self._writer.sync()
             except OSError as error:

@@ -65,6 +65,7 @@ class BagWriter:
             if durable:
                 with (path / RESERVE).open('wb') as file:
                     os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+                self._file.flush()
                 _sync_folder(path)
         except OSError as error:
             self._writer.abort()
@@ -278,17 +279,15 @@ class _WholeWrites:
 
     def flush(self) -> None:
         """Write what waits; OSError leaves the file as it was."""
-        view = memoryview(self._waiting)
+        data = memoryview(bytes(self._waiting))
         done = 0
         try:
-            while done < len(view):
-                done += os.write(self._fd, view[done:])
+            while done < len(data):
+                done += os.write(self._fd, data[done:])
         except OSError:
             os.ftruncate(self._fd, self._size)
             os.lseek(self._fd, self._size, os.SEEK_SET)
             raise
-        finally:
-            view.release()
         self._size += done
         self._waiting.clear()
 
