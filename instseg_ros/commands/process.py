@@ -11,10 +11,10 @@ import argparse
 import os
 from pathlib import Path
 
+from .progress import Progress
 from ..core import SettingsError
 from ..recordings.parameters import read_settings
 from ..recordings.processing import Options, process
-from .progress import Progress
 
 _TOPICS = ('image', 'mask')
 

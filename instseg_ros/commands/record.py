@@ -11,11 +11,11 @@ import argparse
 from pathlib import Path
 import signal
 
+from .progress import Progress
 from ..cameras import open_camera
 from ..core import SettingsError
 from ..recordings.parameters import read_settings
 from ..recordings.recorder import Recorder, State
-from .progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -83,20 +83,22 @@ def detections_to_instances(message: Any, labels: npt.NDArray[np.uint16]) -> Ins
     if highest != count:
         raise MessageError(f'expected an instance mask with labels up to {count}, one for each '
                            f'detection of the same stamp, got {highest}')
-    boxes = np.zeros((count, 4), np.int32)
+    boxes, areas = np.zeros((count, 4), np.int32), np.zeros(count, np.int64)
     for k, found in enumerate(ndimage.find_objects(labels, count)):
         if found is not None:
             rows, columns = found
             boxes[k] = columns.start, rows.start, columns.stop, rows.stop
+            areas[k] = np.count_nonzero(labels[found] == k + 1)
     oriented = np.array([(d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x,
                           d.bbox.size_y, d.bbox.center.theta) for d in message.detections])
     try:
-        classes = [int(d.results[0].hypothesis.class_id) for d in message.detections]
+        # bytes() refuses what is not in 0..255.
+        classes = np.frombuffer(bytes(int(d.results[0].hypothesis.class_id)
+                                      for d in message.detections), np.uint8)
     except (IndexError, ValueError):
-        raise MessageError('expected the decimal class id of LabelInfo as class_id of the '
-                           'first result of each detection, got none or no number') from None
-    return Instances(labels, np.array(classes, np.uint8),
-                     np.bincount(labels.ravel(), minlength=count + 1)[1:],
+        raise MessageError('expected a class id in 0..255 as class_id of the first result of '
+                           'each detection, got none or something else') from None
+    return Instances(labels, classes, areas,
                      np.array([d.results[0].hypothesis.score for d in message.detections]),
                      boxes, oriented.reshape(-1, 5))
 

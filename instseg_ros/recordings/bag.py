@@ -11,10 +11,10 @@ from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
+from .unfinished import FinishedPath, is_finished, NotMcapError
 from ..cameras.camera import CameraError
 from ..core.images import class_ids, decode, ENCODINGS, ImageError, unpack
 from ..interfaces import typestore
-from .unfinished import FinishedPath, is_finished, NotMcapError
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _STORAGES = ('.mcap', '.db3')

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .results import Result
 from ..core.drawing import draw_overlay, OverlaySettings
 from ..core.instances import Instances
-from .results import Result
 
 SAME = 0.5  # intersection over union from which two masks are the same object
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

@@ -24,6 +24,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .bag import (Bag, COMPRESSED, decode_message, IMAGE, pixels, RecordingError, seconds,
+                  stamp_ns as stamp_of, Topic)
+from .exports import CocoExport, CsvExport, Export, run_lengths, VideoExport
+from .writer import aside, BagWriter
 from .. import topics
 from ..core import (Instances, segment_instances, SegmentationSettings, Tracker,
                     TrackingSettings)
@@ -32,10 +36,6 @@ from ..core.images import encode
 from ..interfaces import typestore
 from ..interfaces.messages import compressed_format, instances_to_detections
 from ..topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
-from .bag import (Bag, COMPRESSED, decode_message, IMAGE, pixels, RecordingError, seconds,
-                  stamp_ns as stamp_of, Topic)
-from .exports import CocoExport, CsvExport, Export, run_lengths, VideoExport
-from .writer import aside, BagWriter
 
 PARAMETERS = 'instseg_parameters'  # key of metadata.yaml
 _ARRAY = 'vision_msgs/msg/Detection2DArray'

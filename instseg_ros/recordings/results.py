@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns as stamp_of
 from ..core.instances import Instances
 from ..interfaces.messages import detections_to_instances, MessageError
 from ..topics import DETECTIONS, INSTANCE_MASK, TRACKS
-from .bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns as stamp_of
 
 _ARRAY = 'vision_msgs/msg/Detection2DArray'
 _WAITING = 100

@@ -16,9 +16,9 @@ from rosbags.interfaces import (Qos, QosDurability, QosHistory, QosLiveliness, Q
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
 
-from ..interfaces import typestore
 from .bag import Bag, RecordingError
 from .unfinished import finish, is_finished, NotMcapError
+from ..interfaces import typestore
 
 RESERVE = 'reserve'
 _RESERVE_BYTES = 1 << 20

@@ -1,14 +1,11 @@
 """Parameters as `ros2 param` sees them."""
 
+from instseg_ros.core import SegmentationSettings
+from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 import pytest
-
-pytest.importorskip('rclpy', reason='needs ROS 2')
-
-from instseg_ros.core import SegmentationSettings  # noqa: E402
-from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode  # noqa: E402
-from rcl_interfaces.srv import (DescribeParameters, GetParameters,  # noqa: E402
-                                SetParameters, SetParametersAtomically)
-from rclpy.parameter import Parameter  # noqa: E402
+from rcl_interfaces.srv import (DescribeParameters, GetParameters, SetParameters,
+                                SetParametersAtomically)
+from rclpy.parameter import Parameter
 
 NODE = 'instance_segmentation_node'
 
@@ -82,6 +79,11 @@ def test_list_can_be_filled_and_emptied(rig, node):
     assert node.settings.ignored_classes == (7, 15)
     assert set_parameters(rig, ignored_classes=[])[0].successful
     assert node.settings.ignored_classes == ()
+
+
+def test_whole_number_will_do_for_a_number(rig, node):
+    assert set_parameters(rig, dist_threshold=1)[0].successful
+    assert node.settings.dist_threshold == 1.0
 
 
 def test_unknown_parameter_is_refused(rig, node):

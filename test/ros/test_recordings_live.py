@@ -1,21 +1,17 @@
 """The live nodes and `instseg process` give the same answer."""
 
-import pytest
-
-pytest.importorskip('rclpy', reason='needs ROS 2')
-
-from instseg_ros.interfaces import typestore  # noqa: E402
-from instseg_ros.recordings import Bag  # noqa: E402
-from instseg_ros.recordings.processing import Options, process  # noqa: E402
-from instseg_ros.ros.conversions import array_to_image, ns_to_stamp, stamp_to_ns  # noqa: E402
-from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode  # noqa: E402
-from instseg_ros.ros.tracker_node import TrackerNode  # noqa: E402
-from instseg_ros.topics import DETECTIONS, INSTANCE_MASK, MASK, TRACKS  # noqa: E402
-from rclpy.serialization import serialize_message  # noqa: E402
-import recorded  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-from vision_msgs.msg import Detection2DArray  # noqa: E402
+from instseg_ros.cameras.recording import find_sample, Recording
+from instseg_ros.interfaces import typestore
+from instseg_ros.recordings import Bag
+from instseg_ros.recordings.processing import Options, process
+from instseg_ros.ros.conversions import array_to_image, ns_to_stamp, stamp_to_ns
+from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
+from instseg_ros.ros.tracker_node import TrackerNode
+from instseg_ros.topics import DETECTIONS, INSTANCE_MASK, MASK, TRACKS
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray
 
 FRAME = 'camera_optical_frame'
 
@@ -47,12 +43,11 @@ def played(rig, captures):
 
 
 def test_live_nodes_and_offline_processing_agree(rig, tmp_path):
-    from instseg_ros.cameras.recording import Recording
-    recording = Recording(recorded.SAMPLE, 'camera/image_raw', MASK)
+    recording = Recording(find_sample(), 'camera/image_raw', MASK)
     captures = list(recording.captures())
     recording.close()
     live = played(rig, captures)
-    process(recorded.SAMPLE, tmp_path / 'out', Options(results_only=True))
+    process(find_sample(), tmp_path / 'out', Options(results_only=True))
     with Bag(tmp_path / 'out') as bag:
         for topic, messages in live.items():
             offline = [data for _, _, data in bag.messages(['/' + topic])]
