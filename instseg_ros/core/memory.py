@@ -15,8 +15,8 @@ from .motion import Motion
 from .oriented_boxes import oriented_box
 from .segmentation import segment_instances, SegmentationSettings
 
-SETTLED_FRAMES = 3    # frames in which an object must have stood alone before memory cuts for it
-INSIDE = 0.5          # share of an expected object inside a blob that says: it is in there
+SETTLED_FRAMES = 2    # frames after its first in which an object must have stood alone
+INSIDE = 0.35         # share of an expected object inside a blob that says: it is in there
 SUPPORT = 0.6         # share of what should be seen of an object that the blob must have
 EXPLAINED = 0.65      # share of a blob that the objects in it must cover
 PUBLISHED = 0.12      # share of an object below which its rest belongs to who hides it
@@ -302,10 +302,9 @@ class InstanceMemory:
                                  np.array([4.0 if known_whole else 1.0]))
             if known_whole:
                 continue
-            steady = SHRUNK < area / max(1, areas[row]) < 1 / SHRUNK
             fresh = self._observed(instances, column, self._motion.position[row])
             item.template, item.corner = fresh.template, fresh.corner
-            item.seen_alone += bool(whole[column] and steady)
+            item.seen_alone += bool(whole[column])
         seen = set(rows.tolist()) | set(placed)
         for row, item in enumerate(self._objects):
             if row not in seen:
