@@ -23,8 +23,8 @@ import cv2
 import motmetrics
 import numpy as np
 
-from instseg_ros.cameras.synthetic import SyntheticScene
-from instseg_ros.core import Instances, segment_instances, SegmentationSettings
+from instseg_ros.cameras.synthetic import SceneFrame, SyntheticScene
+from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.association import box_overlaps
 from instseg_ros.core.oriented_boxes import oriented_box
@@ -159,119 +159,73 @@ def _single_frames() -> Callable:
     return lambda moment, stamp: segment_instances(moment.mask, settings)
 
 
-SEGMENTERS = {'truth': _true_instances, 'single frames': _single_frames}
+def _with_memory() -> Callable:
+    segmenter = Segmenter(SegmentationSettings(memory=True))
+    return lambda moment, stamp: segmenter.update(moment.mask, stamp)
 
 
-def sav() -> list[Sequence]:
-    """Return the real mask track."""
-    path = SHARED / 'tracks' / 'sav_000001.npz'
-    if not path.exists():
-        return []
-    frames = np.load(path)['instances']
-    sequence = Sequence('sav', 6, frames.shape[:0:-1], [round(i * 1e9 / 6) for i in
-                                                        range(len(frames))], [], [])
-    for frame in frames:
-        ids = np.unique(frame)[1:] if 0 in frame else np.unique(frame)
-        dense = np.zeros(256, np.uint16)
-        dense[ids] = np.arange(1, len(ids) + 1)
-        labels = dense[frame]
-        found = described(labels, np.full(len(ids), PERSON, np.uint8))
-        sequence.detections.append(found)
-        sequence.truth.append(mask_truth(ids.astype(np.int64), labels, found))
-    return [sequence]
+SEGMENTERS = {'truth': _true_instances, 'single frames': _single_frames, 'memory': _with_memory}
 
 
-def mot15(name: str, source: str) -> list[Sequence]:
-    """MOT15 boxes of the motmetrics wheel; `source` is whose boxes are detections."""
-    folder = Path(motmetrics.__file__).parent / 'data' / name
-    truth = np.loadtxt(folder / 'gt.txt', delimiter=',')
-    boxes = np.loadtxt(folder / f'{source}.txt', delimiter=',')
-    last = int(truth[:, 0].max())
-    sequence = Sequence(name, 25, (640, 480), [round(i * 4e7) for i in range(last)], [], [])
-    dice = np.random.default_rng(0)
-    for frame in range(1, last + 1):
-        rows = dice.permutation(boxes[boxes[:, 0] == frame])[:, 2:6].reshape(-1, 4)
-        found = boxes_only(rows)
-        real = truth[truth[:, 0] == frame]
-        iou = box_overlaps(boxes_only(real[:, 2:6]).boxes, found.boxes)
-        sequence.detections.append(found)
-        sequence.truth.append(Truth(real[:, 1].astype(int),
-                                    np.where(iou >= 0.5, 1 - iou, np.nan),
-                                    np.zeros(len(rows), bool)))
-    return [sequence]
+class TouchingPairs:
+    """
+    Counts pairs of one class that touch, both at least half visible, and those published as two.
+
+    Published as two: most of each lies in an instance of its own. A pair is `known` when both had
+    been seen apart from others of their class in three frames; memory has nothing on the rest.
+    """
+
+    def __init__(self) -> None:
+        self.all, self.known = np.zeros(2, int), np.zeros(2, int)   # touching, published as two
+        self._seen_apart: dict[int, int] = {}
+
+    def add(self, found: Instances, moment: SceneFrame, whole: dict[int, int]) -> None:
+        labels, ids = moment.labels, moment.track_ids.tolist()
+        count, n = len(ids), len(found)
+        table = np.bincount(labels.ravel().astype(np.int64) * (n + 1) + found.labels.ravel(),
+                            minlength=(count + 1) * (n + 1)).reshape(count + 1, n + 1)
+        areas = table.sum(axis=1)
+        half_seen = [k for k in range(1, count + 1) if areas[k] >= 0.5 * whole[ids[k - 1]]]
+        main = [int(row[1:].argmax()) if n and row[1:].max() > row.sum() / 2 else None
+                for row in table]
+        pairs: set[tuple[int, int]] = set()
+        for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+            border = (a != b) & (a > 0) & (b > 0)
+            pairs |= set(zip(np.minimum(a, b)[border].tolist(), np.maximum(a, b)[border].tolist(),
+                             strict=True))
+        pairs = {(a, b) for a, b in pairs if moment.class_ids[a - 1] == moment.class_ids[b - 1]}
+        for a, b in pairs:
+            if a in half_seen and b in half_seen:
+                apart = main[a] is not None and main[b] is not None and main[a] != main[b]
+                self.all += (1, apart)
+                if min(self._seen_apart.get(ids[k - 1], 0) for k in (a, b)) >= 3:
+                    self.known += (1, apart)
+        together = {k for pair in pairs for k in pair}
+        for k in half_seen:
+            if k not in together:
+                self._seen_apart[ids[k - 1]] = self._seen_apart.get(ids[k - 1], 0) + 1
 
 
-def boxes_only(rows: np.ndarray) -> Instances:
-    """Return instances without a label image from x, y, w, h."""
-    x, y, w, h = rows.T
-    upright = h > w
-    oriented = np.stack([x + w / 2, y + h / 2, np.maximum(w, h), np.minimum(w, h),
-                         np.where(upright, np.pi / 2, 0)], axis=1)
-    return Instances(np.zeros((0, 0), np.uint16), np.full(len(rows), PERSON, np.uint8),
-                     (w * h).astype(np.int64), np.ones(len(rows)),
-                     np.stack([x, y, x + w, y + h], axis=1), oriented)
-
-
-def street(segment: Callable | None = None) -> list[Sequence]:
-    """Return the real street; a truth point matches an instance that it lies in, or nearly."""
-    folder = SHARED / 'street'
-    if not folder.exists():
-        return []
-    points = street_points(HERE.parent / 'test' / 'data' / 'street_tracks.csv')
-    settings = SegmentationSettings()
-    sequence = Sequence('street', 10, (640, 480), [round(i * 1e8) for i in range(160)], [], [])
-    for i in range(160):
-        mask = cv2.imread(str(folder / f'{i:04d}.png'), cv2.IMREAD_UNCHANGED)
-        mask = cv2.resize(mask, (640, 480), interpolation=cv2.INTER_NEAREST)
-        found = segment(mask, sequence.stamps[i]) if segment else segment_instances(mask, settings)
-        here = points[i]
-        distances = np.full((len(here), len(found)), np.nan)
-        for k in range(len(found)):
-            outside = cv2.distanceTransform((found.labels != k + 1).view(np.uint8),
-                                            cv2.DIST_L2, 3)
-            centre = found.oriented_boxes[k, :2]
-            for g, (_, x, y) in enumerate(here):
-                if outside[min(479, int(y)), min(639, int(x))] <= 8:
-                    distances[g, k] = np.hypot(*(centre - (x, y)))
-        sequence.detections.append(found)
-        sequence.truth.append(Truth(np.array([h[0] for h in here], int), distances,
-                                    found.class_ids != PERSON))
-    return [sequence]
-
-
-def street_points(path: Path) -> list[list[tuple[int, float, float]]]:
-    """Return (track, x, y) of everyone visible, for each of the 160 frames."""
-    with path.open() as file:
-        rows = [{k: int(v) for k, v in row.items()}
-                for row in csv.DictReader(line for line in file if line[0] != '#')]
-    frames: list[list[tuple[int, float, float]]] = [[] for _ in range(160)]
-    for track in sorted({row['track'] for row in rows}):
-        own = [row for row in rows if row['track'] == track]
-        at = [row['frame'] for row in own]
-        for frame in range(at[0], at[-1] + 1):
-            if own[np.searchsorted(at, frame, 'right') - 1]['visible']:
-                x, y = (float(np.interp(frame, at, [row[k] for row in own])) for k in 'xy')
-                frames[frame].append((track, x, y))
-    return frames
-
-
-def compared(title: str, sequences: list[Sequence], peers: bool) -> None:
-    """Print one table: this tracker and every peer on the same detections."""
-    if not sequences:
-        print(f'\n{title}: skipped, the data is not here')
-        return
-    print(f'\n{title}: {sum(len(s.stamps) for s in sequences)} frames')
-    rows = [summary('instseg_ros', [scored(s, follow(s)) for s in sequences])]
-    for name in PEERS if peers else ():
-        ids = peer_ids(name, sequences)
-        if ids is None:
-            print(f'  {name}: skipped, no environment in benchmarks/.venvs (--install-peers)')
-            continue
-        rows.append(summary(name, [scored(s, i) for s, i in zip(sequences, ids, strict=True)]))
-    print(f'  {"":20} {"IDF1":>6} {"MOTA":>6} {"switches":>8} {"fragments":>9}')
-    for row in rows:
-        print(f'  {row["name"]:20} {row["idf1"]:6.3f} {row["mota"]:6.3f} '
-              f'{row["num_switches"]:8.0f} {row["num_fragmentations"]:9.0f}')
+def memory_worth(seeds: Iterable[int], seconds: float) -> None:
+    """Print in how many frames two people who touch are published as two."""
+    print('\nTwo objects that touch, each at least half visible, published as two')
+    for fps, missing in ((10, 0), (19, 0), (30, 0), (19, 0.3)):
+        print(f'  {fps} fps, {missing:.0%} of frames missing:', end=' ')
+        for segment in ('single frames', 'memory'):
+            totals = np.zeros((2, 2), int)
+            for seed in seeds:
+                scene, segmenter = SyntheticScene(640, 480, seed=seed), SEGMENTERS[segment]()
+                dice, pairs = np.random.default_rng(seed), TouchingPairs()
+                for i in range(int(seconds * fps)):
+                    if dice.random() >= missing:
+                        moment = scene.at(i / fps)
+                        pairs.add(segmenter(moment, round(i * 1e9 / fps)), moment,
+                                  scene.whole_areas(i / fps))
+                totals += (pairs.all, pairs.known)
+            (touch, apart), (known, known_apart) = totals.tolist()
+            print(f'{segment} {apart / max(1, touch):.3f} of {touch}, '
+                  f'{known_apart / max(1, known):.3f} of the {known} seen apart before', end='; ')
+        print(flush=True)
 
 
 def cost() -> None:
@@ -316,11 +270,12 @@ def main() -> None:
         install_peers()
     warnings.simplefilter('ignore')
     peers = not options.no_peers
-    seeds, seconds = (range(2), 10) if options.quick else (range(6), 30)
+    seeds, seconds = (range(2), 10) if options.quick else (range(4), 12)
     for segment in SEGMENTERS:
         for fps, missing in ((10, 0), (19, 0), (30, 0), (10, 0.3), (19, 0.3), (30, 0.3)):
             compared(f'drawn street, {segment}, {fps} fps, {missing:.0%} of frames missing',
                      synthetic(fps, missing, seeds, seconds, segment), peers)
+    memory_worth(seeds, seconds)
     compared('sav_000001, real masks', sav(), peers)
     for name in ('TUD-Campus', 'TUD-Stadtmitte'):
         for source in ('gt', 'test'):

@@ -12,9 +12,10 @@ Class masks to instances to tracks: numpy and OpenCV, no ROS.
 """
 
 from .instances import Instances
+from .memory import Segmenter
 from .segmentation import segment_instances, SegmentationSettings
 from .settings import Settings, SettingsError
 from .tracking import Tracker, TrackingSettings
 
-__all__ = ['Instances', 'SegmentationSettings', 'Settings', 'SettingsError', 'Tracker',
-           'TrackingSettings', 'segment_instances']
+__all__ = ['Instances', 'SegmentationSettings', 'Segmenter', 'Settings', 'SettingsError',
+           'Tracker', 'TrackingSettings', 'segment_instances']

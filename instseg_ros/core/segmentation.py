@@ -38,6 +38,8 @@ class SegmentationSettings(Settings):
     ignored_classes: tuple[int, ...] = setting(
         (), 'Class ids that never become instances, besides 0 (background) and 255 (no data)',
         low=0, high=255)
+    memory: bool = setting(
+        True, 'Objects that were seen apart stay apart when their masks melt into one')
     config_mode: bool = setting(False, 'Publish the debug images')
 
 
