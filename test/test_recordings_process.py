@@ -5,8 +5,8 @@ import json
 
 import cv2
 from instseg_ros.cli import main
-from instseg_ros.core import (segment_instances, SegmentationSettings, SettingsError, Tracker,
-                              TrackingSettings)
+from instseg_ros.core import (segment_instances, SegmentationSettings, Segmenter, SettingsError,
+                              Tracker, TrackingSettings)
 from instseg_ros.core.drawing import OverlaySettings
 from instseg_ros.core.images import decode, encode
 from instseg_ros.recordings import Bag, RecordingError
@@ -42,20 +42,39 @@ def source(tmp_path):
 def test_results_are_those_of_the_core(source, tmp_path):
     settings = SegmentationSettings(size_threshold=5)
     summary = process(source, tmp_path / 'out', Options(settings))
-    tracker = Tracker(TrackingSettings())
+    segmenter, tracker = Segmenter(settings), Tracker(TrackingSettings())
     found = results(tmp_path / 'out')
     assert len(found) == len(recorded.masks()) == summary.frames
     tracks = set()
     for k, (mask, result) in enumerate(zip(recorded.masks(), found, strict=True)):
-        expected = segment_instances(mask, settings)
-        ids = tracker.update(expected, recorded.START_NS + k * recorded.STEP_NS).tolist()
-        assert result.stamp_ns == recorded.START_NS + k * recorded.STEP_NS
+        stamp_ns = recorded.START_NS + k * recorded.STEP_NS
+        expected = segmenter.update(mask, stamp_ns)
+        ids = tracker.update(expected, stamp_ns).tolist()
+        assert result.stamp_ns == stamp_ns
         assert np.array_equal(result.instances.labels, expected.labels)
         for name in ('class_ids', 'areas', 'scores', 'boxes', 'oriented_boxes'):
             assert np.array_equal(getattr(result.instances, name), getattr(expected, name))
         assert result.ids == [str(i) if i else '' for i in ids]
         tracks.update(i for i in ids if i)
     assert summary.tracks == len(tracks) > 1
+
+
+def test_memory_is_that_of_the_core(tmp_path):
+    """People who walk through each other: single frames see one blob."""
+    drawn = recorded.masks(26)
+    recorded.record(tmp_path / 'in', drawn, frames=False)
+    for memory in (True, False):
+        settings = SegmentationSettings(memory=memory)
+        for workers in (0, 1):
+            out = tmp_path / f'{memory}-{workers}'
+            process(tmp_path / 'in', out, Options(settings, workers=workers))
+            segmenter = Segmenter(settings)
+            for k, (mask, result) in enumerate(zip(drawn, results(out), strict=True)):
+                expected = segmenter.update(mask, recorded.START_NS + k * recorded.STEP_NS)
+                assert np.array_equal(result.instances.labels, expected.labels)
+                assert np.array_equal(result.instances.scores, expected.scores)
+    single = [len(segment_instances(m, settings)) for m in drawn]
+    assert single != [len(r.instances) for r in results(tmp_path / 'True-0')]
 
 
 def test_bytes_do_not_depend_on_workers(tmp_path):

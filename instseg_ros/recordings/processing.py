@@ -33,6 +33,7 @@ from ..core import (Instances, segment_instances, SegmentationSettings, Tracker,
                     TrackingSettings)
 from ..core.drawing import draw_overlay, OverlaySettings
 from ..core.images import encode
+from ..core.memory import InstanceMemory
 from ..interfaces import typestore
 from ..interfaces.messages import compressed_format, instances_to_detections
 from ..topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
@@ -165,7 +166,7 @@ class _Split:
     header: tuple[int, int, str]  # s, ns, frame_id
     instances: Instances
     detections: bytes
-    label_image: bytes
+    label_image: bytes | Future[bytes]
     runs: list[str]
 
 
@@ -207,7 +208,9 @@ class _Run:
         self.names = bag.class_names(self._mask.name)
         self._outputs = self._name_outputs()
         self._copied: list[str] = []
+        self._memory = InstanceMemory()
         self._tracker = Tracker(options.tracking)
+        self._tracker.follow(options.segmentation)
         self._last_ns: int | None = None
         self.frames = self.instances = 0
         self.tracks: set[int] = set()
@@ -277,16 +280,21 @@ class _Run:
                 split = future.result()
                 stamp_ns = split.header[0] * 10**9 + split.header[1]
                 self._check_order(stamp_ns, time_ns)
-                ids = self._follow(split.instances, stamp_ns)
-                yield self._outputs[DETECTIONS], time_ns, split.detections
-                yield self._outputs[INSTANCE_MASK + '/compressed'], time_ns, split.label_image
-                yield self._outputs[TRACKS], time_ns, _detections(
-                    split.instances, split.header, ids)
+                instances = self._remember(split.instances, stamp_ns)
+                detections, label_image, runs = split.detections, split.label_image, split.runs
+                if instances is not split.instances:
+                    detections = _detections(instances, split.header, None)
+                    label_image = workers.submit(draw_labels, instances.labels, split.header)
+                    runs = run_lengths(instances) if runs else []
+                ids = self._follow(instances, stamp_ns)
+                yield self._outputs[DETECTIONS], time_ns, detections
+                yield self._outputs[INSTANCE_MASK + '/compressed'], time_ns, label_image
+                yield self._outputs[TRACKS], time_ns, _detections(instances, split.header, ids)
                 for export in exports:
-                    export.add(self.frames, stamp_ns, split.instances, ids, split.runs)
+                    export.add(self.frames, stamp_ns, instances, ids, runs)
                 self.frames += 1
                 self._progress(self.frames, self._mask.count)
-                waiting.setdefault(stamp_ns, [None, None])[1] = time_ns, split.instances, ids
+                waiting.setdefault(stamp_ns, [None, None])[1] = time_ns, instances, ids
             elif self._image and topic == self._image.name:
                 message = self._bag.decode(topic, time_ns, data)
                 stamp_ns = stamp_of(message)
@@ -299,6 +307,13 @@ class _Run:
                 yield from self._draw(frame, result, workers)
             elif len(waiting) > _WAITING:
                 del waiting[next(iter(waiting))]
+
+    def _remember(self, instances: Instances, stamp_ns: int) -> Instances:
+        """Return what :class:`Segmenter` returns, of which workers did the first half."""
+        settings = self._options.segmentation
+        if not settings.memory:
+            return instances
+        return self._memory.update(instances, stamp_ns, settings.size_threshold)
 
     def _follow(self, instances: Instances, stamp_ns: int) -> list[str]:
         """Return the track id of each instance, as messages have it."""
@@ -353,8 +368,13 @@ def split_mask(job: _Mask) -> _Split:
     stamp = message.header.stamp
     header = (stamp.sec, stamp.nanosec, message.header.frame_id)
     return _Split(header, instances, _detections(instances, header, None),
-                  _compressed(encode(instances.labels), '16UC1', False, header),
+                  draw_labels(instances.labels, header),
                   run_lengths(instances) if job.runs else [])
+
+
+def draw_labels(labels: npt.NDArray[np.uint16], header: tuple[int, int, str]) -> bytes:
+    """Return the message of a label image; runs in a worker."""
+    return _compressed(encode(labels), '16UC1', False, header)
 
 
 def draw_frame(job: _Drawing) -> _Drawn:
