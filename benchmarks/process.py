@@ -17,7 +17,7 @@ import tempfile
 import time
 
 RATE_HZ = 30
-RUN = '''
+RUN = """
 import resource, sys
 from instseg_ros.cli import main
 if __name__ == '__main__':
@@ -25,7 +25,7 @@ if __name__ == '__main__':
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(*(u.ru_maxrss / 1e3 for u in used), *(u.ru_utime + u.ru_stime for u in used))
     sys.exit(code)
-'''
+"""
 
 
 def make_recording(path, seconds):

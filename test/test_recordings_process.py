@@ -302,7 +302,7 @@ def params(tmp_path, text):
 
 
 def test_parameter_files(tmp_path):
-    file = params(tmp_path, '''
+    file = params(tmp_path, """
 /**:
   ros__parameters:
     use_sim_time: true
@@ -314,7 +314,7 @@ robot1:
   tracker_node:
     ros__parameters:
       confirm_frames: 4
-''')
+""")
     settings = read_settings(file, ['max_lost_s=0.5', 'camera_node.frame_id=front'])
     assert settings['instance_segmentation_node'] == SegmentationSettings(
         dist_threshold=1.0, ignored_classes=(3, 4))
@@ -347,7 +347,7 @@ def test_bad_parameter_files(tmp_path, text, words):
 @pytest.mark.parametrize('assignment, words', [
     ('max_lost_s', 'expected name=value'), ('dist=1', 'no such parameter'),
     ('dist_threshold=high', "expected a number in .*, got 'high'"),
-    ('trackr.max_lost_s=1', 'expected one of camera_node'), ('max_lost_s=[', 'got \'\\[\'')])
+    ('trackr.max_lost_s=1', 'expected one of camera_node'), ('max_lost_s=[', r"got '\['")])
 def test_bad_assignments(assignment, words):
     with pytest.raises(SettingsError, match='--set.*' + words):
         read_settings(assignments=[assignment])

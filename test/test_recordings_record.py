@@ -97,7 +97,7 @@ def test_frames_and_masks_may_come_apart(tmp_path):
 
 def test_calibration_is_recorded(tmp_path):
     file = tmp_path / 'calibration.yaml'
-    file.write_text('''
+    file.write_text("""
 image_width: 80
 image_height: 60
 distortion_model: plumb_bob
@@ -105,7 +105,7 @@ distortion_coefficients: {data: [0.1, 0.2, 0, 0, 0]}
 camera_matrix: {data: [50, 0, 40, 0, 50, 30, 0, 0, 1]}
 rectification_matrix: {data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
 projection_matrix: {data: [50, 0, 40, 0, 0, 50, 30, 0, 0, 0, 1, 0]}
-''')
+""")
     settings = CameraSettings(calibration_file=str(file))
     Recorder(tmp_path / 'bag', Script(captures()), settings).run()
     with Bag(tmp_path / 'bag') as bag:

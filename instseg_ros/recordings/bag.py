@@ -170,7 +170,7 @@ class Bag:
 
     @property
     def custom_data(self) -> dict[str, str]:
-        """What the recorder noted in metadata.yaml."""
+        """Return what the recorder noted in metadata.yaml."""
         found: dict[str, str] = {}
         for reader in self._readers:
             metadata = (reader.storage if isinstance(reader, Reader) else reader).metadata

@@ -191,7 +191,7 @@ class FinishedPath:
     def __str__(self) -> str:
         return str(self._path)
 
-    def open(self, mode: str) -> BinaryIO:
+    def open(self, mode: str) -> BinaryIO:  # noqa: A003 (rosbags' name)
         """Open the file for reading."""
         assert mode == 'rb'
         return io.BufferedReader(_Spliced(self._path, self._end, self._tail))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from instseg_ros.core import segment_instances, SegmentationSettings
+from instseg_ros.core import SegmentationSettings, Segmenter
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
@@ -15,6 +15,7 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
 
     def __init__(self) -> None:
         super().__init__('instance_segmentation_node', SegmentationSettings)
+        self._segmenter = Segmenter(self.settings)
         self._stamp_ns = 0
         self._size = (0, 0)
         self._detections = self.offer(Detection2DArray, 'instance_segmentation/detections')
@@ -26,7 +27,8 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         settings = self.settings
         mask = image_to_array(message, 'mono8')
         self._notice_jumps(message)
-        instances = segment_instances(mask, settings)
+        self._segmenter.settings = settings
+        instances = self._segmenter.update(mask, stamp_to_ns(message.header.stamp))
         self._detections.publish(instances_to_detections(instances, message.header))
         self._mask.publish(instances.labels, message.header)
         self._mask.publish_compressed(instances.labels, message.header)
