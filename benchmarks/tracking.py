@@ -180,6 +180,7 @@ class TouchingPairs:
         self._seen_apart: dict[int, int] = {}
 
     def add(self, found: Instances, moment: SceneFrame, whole: dict[int, int]) -> None:
+        """Count the pairs of one frame; `whole` is the scene's ``whole_areas``."""
         labels, ids = moment.labels, moment.track_ids.tolist()
         count, n = len(ids), len(found)
         table = np.bincount(labels.ravel().astype(np.int64) * (n + 1) + found.labels.ravel(),
@@ -204,6 +205,118 @@ class TouchingPairs:
         for k in half_seen:
             if k not in together:
                 self._seen_apart[ids[k - 1]] = self._seen_apart.get(ids[k - 1], 0) + 1
+
+
+def sav() -> list[Sequence]:
+    """Return the real mask track."""
+    path = SHARED / 'tracks' / 'sav_000001.npz'
+    if not path.exists():
+        return []
+    frames = np.load(path)['instances']
+    sequence = Sequence('sav', 6, frames.shape[:0:-1], [round(i * 1e9 / 6) for i in
+                                                        range(len(frames))], [], [])
+    for frame in frames:
+        ids = np.unique(frame)[1:] if 0 in frame else np.unique(frame)
+        dense = np.zeros(256, np.uint16)
+        dense[ids] = np.arange(1, len(ids) + 1)
+        labels = dense[frame]
+        found = described(labels, np.full(len(ids), PERSON, np.uint8))
+        sequence.detections.append(found)
+        sequence.truth.append(mask_truth(ids.astype(np.int64), labels, found))
+    return [sequence]
+
+
+def mot15(name: str, source: str) -> list[Sequence]:
+    """MOT15 boxes of the motmetrics wheel; `source` is whose boxes are detections."""
+    folder = Path(motmetrics.__file__).parent / 'data' / name
+    truth = np.loadtxt(folder / 'gt.txt', delimiter=',')
+    boxes = np.loadtxt(folder / f'{source}.txt', delimiter=',')
+    last = int(truth[:, 0].max())
+    sequence = Sequence(name, 25, (640, 480), [round(i * 4e7) for i in range(last)], [], [])
+    dice = np.random.default_rng(0)
+    for frame in range(1, last + 1):
+        rows = dice.permutation(boxes[boxes[:, 0] == frame])[:, 2:6].reshape(-1, 4)
+        found = boxes_only(rows)
+        real = truth[truth[:, 0] == frame]
+        iou = box_overlaps(boxes_only(real[:, 2:6]).boxes, found.boxes)
+        sequence.detections.append(found)
+        sequence.truth.append(Truth(real[:, 1].astype(int),
+                                    np.where(iou >= 0.5, 1 - iou, np.nan),
+                                    np.zeros(len(rows), bool)))
+    return [sequence]
+
+
+def boxes_only(rows: np.ndarray) -> Instances:
+    """Return instances without a label image from x, y, w, h."""
+    x, y, w, h = rows.T
+    upright = h > w
+    oriented = np.stack([x + w / 2, y + h / 2, np.maximum(w, h), np.minimum(w, h),
+                         np.where(upright, np.pi / 2, 0)], axis=1)
+    return Instances(np.zeros((0, 0), np.uint16), np.full(len(rows), PERSON, np.uint8),
+                     (w * h).astype(np.int64), np.ones(len(rows)),
+                     np.stack([x, y, x + w, y + h], axis=1), oriented)
+
+
+def street(segment: Callable | None = None) -> list[Sequence]:
+    """Return the real street; a truth point matches an instance that it lies in, or nearly."""
+    folder = SHARED / 'street'
+    if not folder.exists():
+        return []
+    points = street_points(HERE.parent / 'test' / 'data' / 'street_tracks.csv')
+    settings = SegmentationSettings()
+    sequence = Sequence('street', 10, (640, 480), [round(i * 1e8) for i in range(160)], [], [])
+    for i in range(160):
+        mask = cv2.imread(str(folder / f'{i:04d}.png'), cv2.IMREAD_UNCHANGED)
+        mask = cv2.resize(mask, (640, 480), interpolation=cv2.INTER_NEAREST)
+        found = segment(mask, sequence.stamps[i]) if segment else segment_instances(mask, settings)
+        here = points[i]
+        distances = np.full((len(here), len(found)), np.nan)
+        for k in range(len(found)):
+            outside = cv2.distanceTransform((found.labels != k + 1).view(np.uint8),
+                                            cv2.DIST_L2, 3)
+            centre = found.oriented_boxes[k, :2]
+            for g, (_, x, y) in enumerate(here):
+                if outside[min(479, int(y)), min(639, int(x))] <= 8:
+                    distances[g, k] = np.hypot(*(centre - (x, y)))
+        sequence.detections.append(found)
+        sequence.truth.append(Truth(np.array([h[0] for h in here], int), distances,
+                                    found.class_ids != PERSON))
+    return [sequence]
+
+
+def street_points(path: Path) -> list[list[tuple[int, float, float]]]:
+    """Return (track, x, y) of everyone visible, for each of the 160 frames."""
+    with path.open() as file:
+        rows = [{k: int(v) for k, v in row.items()}
+                for row in csv.DictReader(line for line in file if line[0] != '#')]
+    frames: list[list[tuple[int, float, float]]] = [[] for _ in range(160)]
+    for track in sorted({row['track'] for row in rows}):
+        own = [row for row in rows if row['track'] == track]
+        at = [row['frame'] for row in own]
+        for frame in range(at[0], at[-1] + 1):
+            if own[np.searchsorted(at, frame, 'right') - 1]['visible']:
+                x, y = (float(np.interp(frame, at, [row[k] for row in own])) for k in 'xy')
+                frames[frame].append((track, x, y))
+    return frames
+
+
+def compared(title: str, sequences: list[Sequence], peers: bool) -> None:
+    """Print one table: this tracker and every peer on the same detections."""
+    if not sequences:
+        print(f'\n{title}: skipped, the data is not here')
+        return
+    print(f'\n{title}: {sum(len(s.stamps) for s in sequences)} frames')
+    rows = [summary('instseg_ros', [scored(s, follow(s)) for s in sequences])]
+    for name in PEERS if peers else ():
+        ids = peer_ids(name, sequences)
+        if ids is None:
+            print(f'  {name}: skipped, no environment in benchmarks/.venvs (--install-peers)')
+            continue
+        rows.append(summary(name, [scored(s, i) for s, i in zip(sequences, ids, strict=True)]))
+    print(f'  {"":20} {"IDF1":>6} {"MOTA":>6} {"switches":>8} {"fragments":>9}')
+    for row in rows:
+        print(f'  {row["name"]:20} {row["idf1"]:6.3f} {row["mota"]:6.3f} '
+              f'{row["num_switches"]:8.0f} {row["num_fragmentations"]:9.0f}')
 
 
 def memory_worth(seeds: Iterable[int], seconds: float) -> None:
