@@ -1,6 +1,9 @@
 """`instseg info` and `instseg compare`: what a person wants to know of recordings."""
 
+import json
+
 import cv2
+from instseg_ros import topics
 from instseg_ros.cli import main
 from instseg_ros.core import segment_instances, SegmentationSettings
 from instseg_ros.recordings.comparison import compare, Difference, match, same_tracks
@@ -127,3 +130,15 @@ def test_unfinished_recording_is_named_and_repaired(tmp_path, capsys):
     main(['info', str(tmp_path / 'bag')])
     assert 'never ended' not in capsys.readouterr().out
     assert main(['repair', str(tmp_path)]) == 2
+
+
+def test_layout_shows_what_there_is():
+    layout = json.loads((recorded.SAMPLE.parent / 'config' / 'foxglove_layout.json').read_text())
+
+    def panels(node):
+        return [node] if isinstance(node, str) else panels(node['first']) + panels(node['second'])
+
+    assert sorted(panels(layout['layout'])) == sorted(layout['configById'])
+    images = {c['imageMode']['imageTopic'].lstrip('/').removesuffix('/compressed')
+              for c in layout['configById'].values() if 'imageMode' in c}
+    assert images == {topics.IMAGE, topics.MASK, topics.INSTANCE_MASK, topics.OVERLAY}
