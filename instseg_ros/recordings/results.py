@@ -1,0 +1,64 @@
+"""The results in a recording: instances with their track ids, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns as stamp_of
+from ..core.instances import Instances
+from ..interfaces.messages import detections_to_instances, MessageError
+from ..topics import DETECTIONS, INSTANCE_MASK, TRACKS
+
+_ARRAY = 'vision_msgs/msg/Detection2DArray'
+_WAITING = 100
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found in one frame; ``ids`` are '' while unconfirmed or where nobody tracked."""
+
+    stamp_ns: int
+    instances: Instances
+    ids: list[str]
+
+
+def read_results(bag: Bag) -> Iterator[Result]:
+    """
+    Yield the results of a recording, by stamp of the mask.
+
+    Parameters
+    ----------
+    bag : Bag
+        Recorded from the live pipeline, or written by ``instseg process``.
+
+    Raises
+    ------
+    RecordingError
+        There are none, or they do not belong together.
+
+    """
+    if bag.find(TRACKS) is None and bag.find(DETECTIONS) is None:
+        raise RecordingError(f'{bag.path}: expected results ({TRACKS} and {INSTANCE_MASK}), got '
+                             'none; `instseg process` makes them')
+    found = bag.need(TRACKS if bag.find(TRACKS) else DETECTIONS, _ARRAY)
+    masks = bag.need(INSTANCE_MASK, IMAGE, COMPRESSED)
+    waiting: dict[int, list[Any]] = {}
+    for topic, time_ns, data in bag.messages([found.name, masks.name]):
+        message = bag.decode(topic, time_ns, data)
+        stamp_ns = stamp_of(message)
+        parts = waiting.setdefault(stamp_ns, [None, None])
+        parts[topic == masks.name] = message
+        if parts[0] is None or parts[1] is None:
+            if len(waiting) > _WAITING:
+                del waiting[next(iter(waiting))]
+            continue
+        detections, mask = waiting.pop(stamp_ns)
+        labels = pixels(str(bag.path), masks.name, time_ns, mask, '16UC1')
+        try:
+            instances = detections_to_instances(detections, labels)
+        except MessageError as error:
+            raise RecordingError(f'{bag.path}: {found.name} at {seconds(time_ns)}: {error}'
+                                 ) from error
+        yield Result(stamp_ns, instances, [d.id for d in detections.detections])

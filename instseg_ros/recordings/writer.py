@@ -1,0 +1,366 @@
+"""Writing of rosbag2 recordings (MCAP, zstd) that survive the end of their program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+import errno
+from functools import partial
+import os
+from pathlib import Path
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+from rosbags.interfaces import (Qos, QosDurability, QosHistory, QosLiveliness, QosReliability,
+                                QosTime)
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
+
+from .bag import Bag, RecordingError
+from .unfinished import finish, is_finished, NotMcapError
+from ..interfaces import typestore
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+RESERVE = 'reserve'
+_RESERVE_BYTES = 1 << 20
+_NEVER = QosTime(0, 0)
+
+
+def offered_qos(latched: bool = False, depth: int = 30) -> Qos:
+    """Return the quality of service that this package's nodes offer: reliable, keep last."""
+    return Qos(QosHistory.KEEP_LAST, 1 if latched else depth, QosReliability.RELIABLE,
+               QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+               _NEVER, _NEVER, QosLiveliness.AUTOMATIC, _NEVER, False)
+
+
+class BagWriter:
+    """
+    Writes a rosbag2 folder: one MCAP file with zstd chunks, metadata.yaml at the end.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; it must not exist.
+    durable : bool
+        Keep 1 MiB of the disk in reserve, so that the recording can be ended well when the disk
+        is full.
+
+    Raises
+    ------
+    RecordingError
+        The folder exists or cannot be made.
+
+    """
+
+    def __init__(self, path: Path, durable: bool = False) -> None:
+        if path.exists():
+            raise RecordingError(f'{path}: exists already; choose another name, or remove it')
+        self.path = path
+        self._durable = durable
+        self._types = typestore()
+        self._connections: dict[str, Any] = {}
+        self._writer = _Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        try:
+            self._writer.open()
+            if durable:
+                with (path / RESERVE).open('wb') as file:
+                    os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+                self._file.flush()
+                _sync_folder(path)
+        except OSError as error:
+            self._writer.abort()
+            shutil.rmtree(path, ignore_errors=True)
+            raise RecordingError(f'{path}: cannot be written: {error.strerror}') from error
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        if self._writer.storage is None:
+            return sum(f.stat().st_size for f in self.path.iterdir())
+        return self._file.tell()
+
+    @property
+    def _storage(self) -> McapWriter:
+        storage = self._writer.storage
+        assert isinstance(storage, McapWriter)
+        return storage
+
+    @property
+    def _file(self) -> _WholeWrites:
+        file: Any = self._storage.bio
+        return file
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a text in metadata.yaml."""
+        self._writer.set_custom_data(key, value)
+
+    def add_topic(self, name: str, msgtype: str, qos: tuple[Qos, ...] | None = None) -> None:
+        """
+        Declare a topic; every topic comes before the first message.
+
+        Parameters
+        ----------
+        name, msgtype : str
+            Such as ``/camera/label_info`` and ``vision_msgs/msg/LabelInfo``.
+        qos : tuple of Qos
+            Offered quality of service; :func:`offered_qos` where absent.
+
+        """
+        self._connections[name] = self._writer.add_connection(
+            name, msgtype, typestore=self._types,
+            offered_qos_profiles=(offered_qos(),) if qos is None else qos)
+
+    def copy_topic(self, bag: Bag, name: str) -> bool:
+        """Declare a topic as another recording has it; False when its type is not known."""
+        topic = bag.topics[name]
+        definition = bag.connection(name).msgdef
+        if definition.data and topic.type_hash:
+            self._connections[name] = self._writer.add_connection(
+                name, topic.msgtype, msgdef=definition.data, rihs01=topic.type_hash,
+                offered_qos_profiles=topic.qos)
+        elif topic.msgtype in self._types.types:
+            self.add_topic(name, topic.msgtype, topic.qos)
+        else:
+            return False
+        return True
+
+    def write(self, topic: str, time_ns: int, message: Any) -> None:
+        """
+        Write a message.
+
+        Parameters
+        ----------
+        topic : str
+            A declared topic.
+        time_ns : int
+            Time of recording in nanoseconds since 1970.
+        message : object or bytes
+            A message of rosbags' classes, or one that is serialized already.
+
+        Raises
+        ------
+        OSError
+            The disk is full or went away. What was written before stays readable.
+
+        """
+        connection = self._connections[topic]
+        if not isinstance(message, (bytes, bytearray, memoryview)):
+            message = self._types.serialize_cdr(message, connection.msgtype)
+        self._writer.write(connection, time_ns, message)
+        if not self._storage.chunk.msgs:
+            # The chunk is complete: memory holds one, however long the recording.
+            self._file.flush()
+
+    def checkpoint(self) -> None:
+        """Give everything written so far to the system: it survives the end of this program."""
+        if self._storage.chunk.msgs:
+            self._storage.close_chunk()
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Wait until checkpoints are on the disk; may be called while another thread writes."""
+        self._file.sync()
+
+    def close(self) -> None:
+        """
+        End the recording; it is whole from now on.
+
+        Raises
+        ------
+        OSError, RecordingError
+            The disk is so full that not even the reserve was enough, or it went away.
+
+        """
+        (self.path / RESERVE).unlink(missing_ok=True)
+        try:
+            self._writer.close()
+        except OSError:
+            if not self._durable:
+                raise
+            # Even the last second is too much: what reached the disk before gets its end.
+            self.abort()
+            repair(self.path)
+        if self._durable:
+            _sync_folder(self.path)
+
+    def abort(self) -> None:
+        """Let the file go as it is."""
+        self._writer.abort()
+
+
+def repair(path: Path) -> None:
+    """
+    End a recording that was never ended: index, footer and metadata.yaml.
+
+    Parameters
+    ----------
+    path : Path
+        The folder. One without MCAP files, or a whole one, is left alone.
+
+    Raises
+    ------
+    RecordingError
+        It is no recording, or cannot be written.
+
+    """
+    if not path.is_dir():
+        raise RecordingError(f'{path}: expected the folder of a recording, got '
+                             + ('a file' if path.exists() else 'nothing'))
+    files = sorted(path.glob('*.mcap'))
+    if not files:
+        raise RecordingError(f'{path}: expected a folder with .mcap files, got none')
+    try:
+        for file in files:
+            if not is_finished(file):
+                # Before the file: what it says is no longer so, whatever happens next.
+                (path / 'metadata.yaml').unlink(missing_ok=True)
+                (path / RESERVE).unlink(missing_ok=True)
+                finish(file)
+        (path / RESERVE).unlink(missing_ok=True)
+        if not (path / 'metadata.yaml').exists():
+            if len(files) > 1:
+                raise RecordingError(f'{path}: expected one file, got {len(files)}; they are '
+                                     'whole now, and `ros2 bag reindex` writes metadata.yaml')
+            _write_metadata(files[0])
+    except NotMcapError as error:
+        raise RecordingError(f'{file}: {error}') from error
+    except OSError as error:
+        raise RecordingError(f'{path}: cannot be written: {error.strerror}') from error
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """
+    Yield a path to write to that becomes ``path`` when all went well, and vanishes otherwise.
+
+    Raises
+    ------
+    RecordingError
+        There is something at ``path`` already, or it cannot be written.
+
+    """
+    if path.exists():
+        raise RecordingError(f'{path}: exists already; choose another name, or remove it')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', suffix='.partial',
+                                       dir=path.parent))
+    except OSError as error:
+        raise RecordingError(f'{path}: cannot be written: {error.strerror}') from error
+    try:
+        yield folder / path.name
+        (folder / path.name).rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RecordingError(f'{path}: the disk is full; nothing was kept') from error
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _WholeWrites:
+    """
+    A file that grows by whole checkpoints: what does not fit leaves no trace.
+
+    Stands in for the file of rosbags' writer, which would lose track at a full disk.
+    """
+
+    def __init__(self, path: Path, start: bytes) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+        self._size = 0
+        self._waiting = bytearray(start)
+
+    def tell(self) -> int:
+        return self._size + len(self._waiting)
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._waiting += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Write what waits; OSError leaves the file as it was."""
+        data = memoryview(bytes(self._waiting))
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._fd, data[done:])
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            os.lseek(self._fd, self._size, os.SEEK_SET)
+            raise
+        self._size += done
+        self._waiting.clear()
+
+    def sync(self) -> None:
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        self.flush()
+        self.sync()
+        self.discard()
+
+    def discard(self) -> None:
+        """Close without what waits."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class _McapWriter(McapWriter):
+    """rosbags' writer of MCAP files on a file of our own."""
+
+    def __init__(self, path: Path, compression: CompressionMode) -> None:
+        super().__init__(path, compression)
+        self.bio.close()
+        file: Any = _WholeWrites(self.path, self.path.read_bytes())
+        self.bio = file
+        # JPEGs hardly shrink: level 3, the default, takes three times as long for 8 % of the size.
+        self.compressor = partial(zstd.compress, level=1)
+
+    def abort(self) -> None:
+        file: Any = self.bio
+        file.discard()
+
+
+class _Writer(Writer):
+    STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _McapWriter}
+
+
+class _Finished:
+    """Stands in for the storage of a file that is whole; only metadata.yaml is to be written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.close: Callable[..., None] = lambda version, metadata: None
+
+
+def _write_metadata(file: Path) -> None:
+    """Write metadata.yaml beside a whole MCAP file."""
+    writer = Writer(file.parent / 'new', version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.metapath = file.parent / 'metadata.yaml'
+    storage: Any = _Finished(file)
+    writer.storage = storage
+    with Bag(file) as bag:
+        for number, topic in enumerate(bag.topics.values(), 1):
+            # What rosbags knows of the connections is all but the type hash.
+            connection = bag.connection(topic.name)._replace(id=number, digest=topic.type_hash)
+            writer.connections.append(connection)
+            writer.counts[number] = topic.count
+        writer.min_timestamp, writer.max_timestamp = bag.start_ns, bag.end_ns
+        writer.close()
+
+
+def _sync_folder(path: Path) -> None:
+    """Put the names of a folder's files on the disk."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
