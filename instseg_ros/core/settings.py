@@ -66,8 +66,8 @@ class Setting:
                 tuple: 'a list of integers'}[self.kind]
         if self.low is None and self.high is None:
             return kind
-        low = '-inf' if self.low is None else f'{self.low:g}'
-        high = 'inf' if self.high is None else f'{self.high:g}'
+        low = '-inf' if self.low is None else f'{self.low:.10g}'
+        high = 'inf' if self.high is None else f'{self.high:.10g}'
         return f'{kind} in [{low}, {high}]'
 
     def checked(self, value: Any) -> Any:

@@ -29,6 +29,7 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         instances = segment_instances(mask, settings)
         self._detections.publish(instances_to_detections(instances, message.header))
         self._mask.publish(instances.labels, message.header)
+        self._mask.publish_compressed(instances.labels, message.header)
         self.health.frame(self._stamp_ns)
 
     def _notice_jumps(self, message: Image) -> None:

@@ -54,8 +54,10 @@ class LiveSettings(Generic[SettingsT]):
         for name, override in node._parameter_overrides.items():
             if name not in self._declared:
                 continue
+            # An empty list in a file or on the command line arrives as no value at all.
+            empty = override.value is None and self._declared[name].kind is tuple
             try:
-                chosen[name] = self._declared[name].checked(override.value)
+                chosen[name] = self._declared[name].checked(() if empty else override.value)
             except SettingsError as error:
                 self._report(f'parameter {error}; the default is used')
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import takewhile
+import os
 import signal
 import sys
 import threading
@@ -34,8 +36,13 @@ def overlay_node() -> int:
 
 
 def pipeline() -> int:
-    """Run all nodes in one process."""
-    return _run(*_NODES)
+    """Run all nodes in one process, or those whose names are the arguments."""
+    # ROS's own arguments start with --ros-args, and come last.
+    given = list(takewhile(lambda argument: argument != '--ros-args', sys.argv[1:]))
+    unknown = [name for name in given if name not in _NODES]
+    if unknown:
+        sys.exit(f'pipeline: expected names out of {", ".join(_NODES)}, got {unknown[0]}')
+    return _run(*(given or _NODES))
 
 
 def _run(*names: str) -> int:
@@ -47,9 +54,13 @@ def _run(*names: str) -> int:
         import rclpy
         import rclpy.executors
         import rclpy.signals
+
+        from .transport import transport_variables
     except ImportError as error:
         sys.exit(f'{names[0]} needs ROS 2, which is not here ({error}): source its setup file, '
                  'or try scripts/demo of the source tree')
+    # Before rclpy loads the middleware; a launch file has done it already.
+    os.environ.update(transport_variables(os.environ))
     classes = [getattr(import_module(f'.{name}', __package__), _NODES[name]) for name in names]
     # rclpy's own handler would take the context away from a callback that is publishing.
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)

@@ -51,7 +51,8 @@ class OverlayNode(StageNode[OverlaySettings]):
                 f'the same stamp, got {mask.width}x{mask.height}')
         drawn = draw_overlay(frame, detections_to_instances(tracks, labels),
                              [d.id for d in tracks.detections], self._names, settings)
-        self._overlay.publish(drawn, image.header, settings.jpeg_quality)
+        self._overlay.publish(drawn, image.header)
+        self._overlay.publish_compressed(drawn, image.header, settings.jpeg_quality)
         self.health.frame(stamp_to_ns(image.header.stamp))
 
     def _on_incomplete(self, parts: list[Any]) -> None:

@@ -140,11 +140,14 @@ class ImagePublisher:
         return bool(self._raw.get_subscription_count()
                     or self._compressed.get_subscription_count())
 
-    def publish(self, pixels: npt.NDArray[np.generic], header: Header,
-                jpeg_quality: int = 90) -> None:
-        """Publish an image in the forms that somebody subscribes to."""
+    def publish(self, pixels: npt.NDArray[np.generic], header: Header) -> None:
+        """Publish the raw image."""
         if self._raw.get_subscription_count():
             self._raw.publish(array_to_image(pixels, self._encoding, header))
+
+    def publish_compressed(self, pixels: npt.NDArray[np.generic], header: Header,
+                           jpeg_quality: int = 90) -> None:
+        """Publish the compressed image: it takes milliseconds, so do what is urgent before."""
         if self._compressed.get_subscription_count():
             self._compressed.publish(array_to_compressed(
                 pixels, self._encoding, header, jpeg_quality if self._encoding == 'bgr8' else 0))

@@ -1,0 +1,98 @@
+"""What the launch files start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import os
+from pathlib import Path
+import time
+
+from ament_index_python import get_package_share_directory
+from launch import LaunchContext
+from launch.action import Action
+from launch.actions import (DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction,
+                            SetEnvironmentVariable)
+from launch_ros.actions import Node
+
+from ..topics import RECORDED
+from .transport import transport_variables
+
+_SWITCH = ['true', 'false']
+
+
+def shared_arguments() -> list[DeclareLaunchArgument]:
+    """Return the arguments that every launch file of the package has."""
+    parameters = get_package_share_directory('instseg_ros') + '/config/pipeline.yaml'
+
+    def switch(name: str, default: str, description: str) -> DeclareLaunchArgument:
+        return DeclareLaunchArgument(name, default_value=default, choices=_SWITCH,
+                                     description=description)
+
+    return [
+        DeclareLaunchArgument('params_file', default_value=parameters,
+                              description='Parameters of all nodes (YAML)'),
+        DeclareLaunchArgument('namespace', default_value='',
+                              description="Put in front of all topics: a robot's name"),
+        switch('composed', 'false', 'All nodes in one process instead of one each'),
+        switch('tracker', 'true', 'Follow the instances: ids that stay'),
+        switch('overlay', 'true', 'Draw the result into the frames, for people'),
+        switch('record', 'false', 'Record all topics with `ros2 bag record` (MCAP)'),
+        DeclareLaunchArgument('log_level', default_value='info',
+                              choices=['debug', 'info', 'warn', 'error', 'fatal'],
+                              description='Least severity of what the nodes log'),
+        switch('use_sim_time', 'false', 'Take the time from /clock'),
+    ]
+
+
+def start_pipeline(camera: Mapping[str, str], bag: str) -> OpaqueFunction:
+    """
+    Return the action that starts the pipeline as the launch arguments say.
+
+    Parameters
+    ----------
+    camera : mapping of str to str
+        Parameters of the camera node, each with the launch argument that holds its value; an
+        empty value leaves the parameter as the file has it.
+    bag : str
+        The launch argument that holds the folder to record to.
+
+    """
+    return OpaqueFunction(function=lambda context: _pipeline(
+        context, {name: context.launch_configurations[argument]
+                  for name, argument in camera.items()}, context.launch_configurations[bag]))
+
+
+def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> list[Action]:
+    given = context.launch_configurations
+    actions: list[Action] = [SetEnvironmentVariable(name, value) for name, value
+                             in transport_variables(context.environment).items()]
+    ros_arguments = ['--params-file', given['params_file'], '--log-level', given['log_level'],
+                     '-p', f'use_sim_time:={given["use_sim_time"]}']
+    for name, value in camera.items():
+        if value:
+            ros_arguments += ['-p', f'camera_node:{name}:={value}']
+    if given['tracker'] == 'false':
+        ros_arguments += ['-r', 'overlay_node:tracker/tracks:=instance_segmentation/detections']
+    programs = ['camera_node', 'instance_segmentation_node']
+    programs += [f'{name}_node' for name in ('tracker', 'overlay') if given[name] == 'true']
+    processes = ([('pipeline', programs)] if given['composed'] == 'true'
+                 else [(program, []) for program in programs])
+    actions += [Node(package='instseg_ros', executable=program, arguments=arguments,
+                     namespace=given['namespace'], output='screen', emulate_tty=True,
+                     ros_arguments=ros_arguments)
+                for program, arguments in processes]
+    if given['record'] == 'true':
+        actions += _recorder(given['namespace'], bag)
+    return actions
+
+
+def _recorder(namespace: str, bag: str) -> list[Action]:
+    folder = bag or time.strftime('instseg_%Y%m%d_%H%M%S')
+    prefix = f'/{namespace.strip("/")}/' if namespace.strip('/') else '/'
+    if Path(folder).exists():
+        raise RuntimeError(f'bag: expected a folder that does not exist yet, got {folder}')
+    return [
+        LogInfo(msg=f'recording to {os.path.abspath(folder)}'),
+        ExecuteProcess(cmd=['ros2', 'bag', 'record', '--storage', 'mcap', '--output', folder,
+                            '--topics', *(topic if topic.startswith('/') else prefix + topic
+                                          for topic in RECORDED)], output='screen')]

@@ -1,0 +1,31 @@
+"""The transport of images: which Fast DDS profile to use, if any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ament_index_python import get_package_share_directory
+
+# A user who set one of these has chosen.
+_CHOICES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE',
+            'FASTDDS_BUILTIN_TRANSPORTS')
+
+
+def transport_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the environment variables that make Fast DDS carry images without loss.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        The environment as it is. Nothing is returned when it names another profile, another
+        transport or another middleware.
+
+    """
+    if environment.get('RMW_IMPLEMENTATION', '') not in ('', 'rmw_fastrtps_cpp'):
+        return {}
+    if any(name in environment for name in _CHOICES):
+        return {}
+    # Kilted renamed the variable and warns when both are set.
+    name = _CHOICES[1] if environment.get('ROS_DISTRO') == 'jazzy' else _CHOICES[0]
+    return {name: get_package_share_directory('instseg_ros') + '/config/fastdds.xml'}

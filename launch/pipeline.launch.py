@@ -1,0 +1,20 @@
+"""The pipeline: camera, instances, tracks and overlay."""
+
+from instseg_ros.ros.launching import shared_arguments, start_pipeline
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+
+
+def generate_launch_description():
+    """Return what `ros2 launch instseg_ros pipeline.launch.py` starts."""
+    return LaunchDescription([
+        DeclareLaunchArgument(
+            'source', default_value='',
+            description="'synthetic', 'sample' or the path of a recording; empty: as in "
+            'params_file'),
+        *shared_arguments(),
+        DeclareLaunchArgument(
+            'bag', default_value='',
+            description='Folder that record:=true makes; empty: named by the time'),
+        start_pipeline({'source': 'source'}, 'bag'),
+    ])
