@@ -102,6 +102,9 @@ def unpack_capture(fields: dict[str, Any], parts: Sequence[Any]) -> Capture:
         images = [None if fields[name] is None
                   else np.frombuffer(rest.pop(0), np.uint8).reshape(fields[name])
                   for name in ('frame', 'mask')]
+        for image in images:
+            if image is not None:
+                image.flags.writeable = False
         return Capture(int(fields['stamp_ns']), *images)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise CameraError(f'expected the pixels that the head of a capture announces, got '
