@@ -11,7 +11,8 @@ import time
 import cv2
 from instseg_ros.interfaces import typestore
 from instseg_ros.ros.conversions import image_to_array
-from instseg_ros.ros.probe import own_domain, ProbeError, watch_pipeline
+from instseg_ros.ros.probe import (own_domain, ProbeError, START_TIMEOUT_S,
+                                   watch_pipeline)
 from instseg_ros.ros.stage_node import LATCHED, OFFERED
 from instseg_ros.topics import LATCHED as LATCHED_TOPICS
 from instseg_ros.topics import RECORDED
@@ -97,6 +98,8 @@ def parse_arguments():
                         help='seconds that are measured (default: 20)')
     parser.add_argument('--output', default='demo_output', metavar='DIR',
                         help='folder for pictures, recording and summary (default: demo_output)')
+    parser.add_argument('--start-timeout', type=float, default=START_TIMEOUT_S, metavar='S',
+                        help='seconds to wait for the first tracks (default: %(default)g)')
     options = parser.parse_args()
     if not options.duration > 0:
         parser.error(f'--duration: expected more than 0 seconds, got {options.duration:g}')
@@ -118,7 +121,7 @@ def watch(options, output):
 
     with writer:
         summary = watch_pipeline(programs, options.duration, options.source,
-                                 (lambda: Recorder(writer), photographer))
+                                 (lambda: Recorder(writer), photographer), options.start_timeout)
     return summary, photographers[0].count
 
 

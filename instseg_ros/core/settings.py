@@ -8,6 +8,7 @@ parameters, the tables of the README and ``config/pipeline.yaml`` are derived fr
 
 from __future__ import annotations
 
+import array
 import dataclasses
 from dataclasses import dataclass
 import math
@@ -82,7 +83,7 @@ class Setting:
         """
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if self.kind is tuple and isinstance(value, (list, tuple)):
+        if self.kind is tuple and isinstance(value, (list, tuple, array.array)):
             value = tuple(value)
         right_type = isinstance(value, self.kind)
         if self.kind in (int, float):

@@ -82,11 +82,12 @@ def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> li
                      ros_arguments=ros_arguments)
                 for program, arguments in processes]
     if given['record'] == 'true':
-        actions += _recorder(given['namespace'], bag)
+        actions += recorder(given['namespace'], bag)
     return actions
 
 
-def _recorder(namespace: str, bag: str) -> list[Action]:
+def recorder(namespace: str, bag: str) -> list[Action]:
+    """Return the actions that record the topics of a namespace to a new folder."""
     folder = bag or time.strftime('instseg_%Y%m%d_%H%M%S')
     prefix = f'/{namespace.strip("/")}/' if namespace.strip('/') else '/'
     if Path(folder).exists():

@@ -69,12 +69,12 @@ class PipelineProbe(Node):
 
     @property
     def started(self) -> bool:
-        """Whether tracks arrive."""
-        return bool(self._tracked)
+        """Whether frames and tracks arrive."""
+        return bool(self._sent and self._tracked)
 
     def summary(self, source: str, end_ns: int) -> dict[str, Any]:
         """
-        Return the figures of the frames published from a second after the first tracks on.
+        Return the figures of the frames from a second after the first frame and tracks on.
 
         Parameters
         ----------
@@ -84,7 +84,8 @@ class PipelineProbe(Node):
             Later frames do not count: their tracks may be on their way. Nanoseconds since 1970.
 
         """
-        start_ns = min(self._tracked.values()) + int(WARM_UP_S * 1e9)
+        start_ns = int(WARM_UP_S * 1e9) + max(
+            min(self._tracked.values()), min(frame.time_ns for frame in self._sent.values()))
         sent = {stamp: frame for stamp, frame in self._sent.items()
                 if start_ns <= frame.time_ns <= end_ns}
         tracked = {stamp for stamp, time_ns in self._tracked.items()
@@ -120,7 +121,8 @@ def own_domain() -> Iterator[None]:
 
 
 def watch_pipeline(programs: Mapping[str, Sequence[str]], duration_s: float, source: str,
-                   observers: Sequence[Callable[[], Node]] = ()) -> dict[str, Any]:
+                   observers: Sequence[Callable[[], Node]] = (),
+                   start_timeout_s: float = START_TIMEOUT_S) -> dict[str, Any]:
     """
     Run nodes in processes of their own and return what the probe saw of them.
 
@@ -134,6 +136,8 @@ def watch_pipeline(programs: Mapping[str, Sequence[str]], duration_s: float, sou
         Where the frames come from, for the summary.
     observers : sequence of callable
         Each returns a node that runs beside the probe.
+    start_timeout_s : float
+        How long to wait for the first tracks, in seconds.
 
     Returns
     -------
@@ -166,10 +170,10 @@ def watch_pipeline(programs: Mapping[str, Sequence[str]], duration_s: float, sou
         nodes += [observer() for observer in observers]
         for node in nodes:
             executor.add_node(node)
-        spin_until(lambda: probe.started, START_TIMEOUT_S)
+        spin_until(lambda: probe.started, start_timeout_s)
         if not probe.started:
-            raise ProbeError(f'expected tracks within {START_TIMEOUT_S:g} s, got none; what the '
-                             'nodes say is above')
+            raise ProbeError(f'expected frames and tracks within {start_timeout_s:g} s, got none; '
+                             'what the nodes say is above')
         spin_until(lambda: False, WARM_UP_S + duration_s)
         end_ns = time.time_ns()
         spin_until(lambda: False, GRACE_S)

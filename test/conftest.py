@@ -1,0 +1,106 @@
+"""What the tests share: a domain of their own, and nodes that are spun until something happens."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import time
+
+import pytest
+
+HAS_ROS = importlib.util.find_spec('rclpy') is not None
+TIMEOUT_S = 30.0  # only a test that fails waits this long
+
+
+@pytest.fixture(scope='session')
+def domain():
+    """Give the whole run a ROS domain of its own on this machine."""
+    if not HAS_ROS:
+        pytest.skip('needs ROS 2 (rclpy), which is not installed here')
+    from domain_coordinator import domain_id
+    from instseg_ros.ros.transport import transport_variables
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    os.environ.update(transport_variables(os.environ))
+    with domain_id() as number:
+        os.environ['ROS_DOMAIN_ID'] = str(number)
+        yield number
+
+
+class Rig:
+    """Nodes in this process, spun by the test itself: nothing runs behind its back."""
+
+    def __init__(self):
+        from rclpy.executors import SingleThreadedExecutor
+        self._executor = SingleThreadedExecutor()
+        self._nodes = []
+        self.tester = self.add(_tester())
+        self.logs = []
+        self.diagnostics = {}
+        from diagnostic_msgs.msg import DiagnosticArray
+        from rcl_interfaces.msg import Log
+        self.listen(Log, '/rosout', lambda m: self.logs.append(m.msg), 100)
+        self.listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, 100)
+
+    def _on_diagnostics(self, message):
+        for status in message.status:
+            self.diagnostics.setdefault(status.name, []).append(status)
+
+    def add(self, node):
+        self._nodes.append(node)
+        self._executor.add_node(node)
+        return node
+
+    def listen(self, kind, topic, callback, qos=30):
+        return self.tester.create_subscription(kind, topic, callback, qos)
+
+    def collect(self, kind, topic, qos=30):
+        """Return the list to which the messages of a topic are added."""
+        messages = []
+        self.listen(kind, topic, messages.append, qos)
+        return messages
+
+    def publisher(self, kind, topic, qos=30, subscribers=1):
+        """Return a publisher to which the subscribers have found their way."""
+        publisher = self.tester.create_publisher(kind, topic, qos)
+        self.until(lambda: publisher.get_subscription_count() >= subscribers)
+        return publisher
+
+    def until(self, happened, meanwhile=lambda: None, timeout_s=TIMEOUT_S):
+        """Spin, and act meanwhile, until something happened; fail when it does not."""
+        deadline = time.monotonic() + timeout_s
+        while not happened():
+            assert time.monotonic() < deadline, 'expected something that did not happen'
+            meanwhile()
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def call(self, kind, name, request):
+        """Return a service's answer."""
+        client = self.tester.create_client(kind, name)
+        self.until(client.service_is_ready)
+        future = client.call_async(request)
+        self.until(future.done)
+        self.tester.destroy_client(client)
+        return future.result()
+
+    def close(self):
+        for node in self._nodes:
+            self._executor.remove_node(node)
+            node.destroy_node()
+        self._executor.shutdown()
+
+
+def _tester():
+    from rclpy.node import Node
+    return Node('tester')
+
+
+@pytest.fixture
+def rig(domain):
+    import rclpy
+    rclpy.init()
+    with contextlib.ExitStack() as stack:
+        stack.callback(rclpy.try_shutdown)
+        rig = Rig()
+        stack.callback(rig.close)
+        yield rig

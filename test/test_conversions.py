@@ -1,0 +1,154 @@
+"""Arrays to messages and back."""
+
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+
+from instseg_ros.core import SegmentationSettings, segment_instances  # noqa: E402
+from instseg_ros.core.images import ENCODINGS  # noqa: E402
+from instseg_ros.ros.conversions import (array_to_compressed, array_to_image,  # noqa: E402
+                                         compressed_to_array, ConversionError,
+                                         detections_to_instances, image_to_array,
+                                         instances_to_detections, ns_to_stamp, stamp_to_ns)
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+HEADER = Header(stamp=ns_to_stamp(12_345_678_901), frame_id='optical')
+
+
+def pixels(encoding):
+    dtype, channels = ENCODINGS[encoding]
+    shape = (5, 7, channels) if channels > 1 else (5, 7)
+    return np.random.default_rng(0).integers(0, 250, shape).astype(dtype)
+
+
+def test_stamp_there_and_back():
+    assert stamp_to_ns(ns_to_stamp(12_345_678_901)) == 12_345_678_901
+    assert ns_to_stamp(12_345_678_901).sec == 12
+
+
+@pytest.mark.parametrize('encoding', ENCODINGS)
+def test_image_there_and_back(encoding):
+    message = array_to_image(pixels(encoding), encoding, HEADER)
+    assert message.header == HEADER
+    assert message.step * message.height == len(message.data)
+    back = image_to_array(message, encoding)
+    assert np.array_equal(back, pixels(encoding))
+    assert not back.flags.owndata, 'a view, not a copy'
+
+
+@pytest.mark.parametrize('encoding', ENCODINGS)
+@pytest.mark.parametrize('order', ['<', '>'])
+def test_padded_rows_and_byte_order(encoding, order):
+    plain = pixels(encoding)
+    rows = plain.astype(plain.dtype.newbyteorder(order)).reshape(5, -1).view(np.uint8)
+    padded = np.pad(rows, ((0, 0), (0, 13)), constant_values=77)
+    message = Image(height=5, width=7, encoding=encoding, step=padded.shape[1],
+                    is_bigendian=order == '>')
+    message.data = padded.tobytes()
+    back = image_to_array(message, encoding)
+    assert np.array_equal(back, plain)
+    assert back.dtype == plain.dtype
+    assert back.dtype.isnative
+
+
+def test_colours_change_places():
+    message = array_to_image(pixels('rgb8'), 'rgb8', HEADER)
+    assert np.array_equal(image_to_array(message, 'bgr8'), pixels('rgb8')[..., ::-1])
+
+
+def test_array_of_another_type_is_refused():
+    with pytest.raises(ValueError, match=r'expected 16UC1 \(uint16, 1 channels\), got uint8'):
+        array_to_image(pixels('mono8'), '16UC1', HEADER)
+
+
+def test_labels_are_never_scaled():
+    message = array_to_image(pixels('16UC1'), '16UC1', HEADER)
+    with pytest.raises(ConversionError, match='expected mono8, got 16UC1'):
+        image_to_array(message, 'mono8')
+
+
+def test_other_encodings_go_to_cv_bridge():
+    message = Image(height=2, width=2, encoding='bayer_rggb8', step=2)
+    message.data = bytes(4)
+    if _has_cv_bridge():
+        assert image_to_array(message, 'bgr8').shape == (2, 2, 3)
+    else:
+        with pytest.raises(ConversionError, match="'bayer_rggb8'.*cv_bridge"):
+            image_to_array(message, 'bgr8')
+
+
+def test_what_cv_bridge_refuses_is_named(monkeypatch):
+    class Bridge:
+        def imgmsg_to_cv2(self, message, encoding):
+            raise RuntimeError('[nonsense] is not a color format')
+
+    module = type(sys)('cv_bridge')
+    module.CvBridge = Bridge
+    monkeypatch.setitem(sys.modules, 'cv_bridge', module)
+    with pytest.raises(ConversionError, match="expected bgr8, got 'nonsense'.*not a color format"):
+        image_to_array(Image(height=1, width=1, encoding='nonsense'), 'bgr8')
+
+
+def _has_cv_bridge():
+    try:
+        import cv_bridge  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize('encoding', ['mono8', '16UC1'])
+def test_compressed_labels_there_and_back(encoding):
+    labels = pixels(encoding) * (200 if encoding == '16UC1' else 1)
+    message = array_to_compressed(labels, encoding, HEADER)
+    assert message.format == f'{encoding}; png compressed {encoding}'
+    assert np.array_equal(compressed_to_array(message, encoding), labels)
+
+
+def test_compressed_frame_there_and_back():
+    frame = np.full((48, 64, 3), (200, 100, 50), np.uint8)
+    message = array_to_compressed(frame, 'bgr8', HEADER, jpeg_quality=95)
+    assert message.format == 'bgr8; jpeg compressed bgr8'
+    assert np.abs(compressed_to_array(message, 'bgr8').astype(int) - frame).max() < 4
+
+
+@pytest.mark.parametrize(('data', 'encoding', 'said'), [
+    (b'', 'mono8', '0 bytes'), (b'nonsense', 'mono8', '8 bytes that are neither')])
+def test_what_is_no_image_is_refused(data, encoding, said):
+    with pytest.raises(ConversionError, match=said):
+        compressed_to_array(CompressedImage(data=data), encoding)
+
+
+def instances():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:25, 5:15] = 15
+    mask[5:15, 30:55] = 7
+    return segment_instances(mask, SegmentationSettings())
+
+
+def test_instances_there_and_back():
+    before = instances()
+    message = instances_to_detections(before, HEADER, ['4', ''])
+    assert [d.id for d in message.detections] == ['4', '']
+    after = detections_to_instances(message, before.labels)
+    for field in ('labels', 'class_ids', 'areas', 'scores', 'boxes', 'oriented_boxes'):
+        assert np.array_equal(getattr(after, field), getattr(before, field)), field
+        assert getattr(after, field).dtype == getattr(before, field).dtype
+
+
+def test_mask_of_other_detections_is_refused():
+    message = instances_to_detections(instances(), HEADER)
+    with pytest.raises(ConversionError, match='labels up to 2.*got 0'):
+        detections_to_instances(message, np.zeros((40, 60), np.uint16))
+
+
+def test_class_id_that_is_no_number_is_refused():
+    found = instances()
+    message = instances_to_detections(found, HEADER)
+    message.detections[0].results[0].hypothesis.class_id = 'person'
+    with pytest.raises(ConversionError, match='decimal class id'):
+        detections_to_instances(message, found.labels)

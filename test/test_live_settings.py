@@ -1,0 +1,94 @@
+"""Parameters as `ros2 param` sees them."""
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+
+from instseg_ros.core import SegmentationSettings  # noqa: E402
+from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode  # noqa: E402
+from rcl_interfaces.srv import (DescribeParameters, GetParameters,  # noqa: E402
+                                SetParameters, SetParametersAtomically)
+from rclpy.parameter import Parameter  # noqa: E402
+
+NODE = 'instance_segmentation_node'
+
+
+@pytest.fixture
+def node(rig):
+    return rig.add(InstanceSegmentationNode())
+
+
+def messages(**values):
+    return [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+
+
+def set_parameters(rig, **values):
+    """Set parameters one by one, as `ros2 param set` and `load` do."""
+    return rig.call(SetParameters, f'{NODE}/set_parameters',
+                    SetParameters.Request(parameters=messages(**values))).results
+
+
+def set_atomically(rig, **values):
+    return rig.call(SetParametersAtomically, f'{NODE}/set_parameters_atomically',
+                    SetParametersAtomically.Request(parameters=messages(**values))).result
+
+
+def test_every_setting_is_a_described_parameter(rig, node):
+    declared = SegmentationSettings.declared()
+    answer = rig.call(DescribeParameters, f'{NODE}/describe_parameters',
+                      DescribeParameters.Request(names=[s.name for s in declared]))
+    for setting, descriptor in zip(declared, answer.descriptors, strict=True):
+        assert setting.doc in descriptor.description
+        if setting.kind is int:
+            assert descriptor.integer_range[0].to_value == setting.high
+        if setting.kind is float:
+            assert descriptor.floating_point_range[0].from_value == setting.low
+    values = rig.call(GetParameters, f'{NODE}/get_parameters',
+                      GetParameters.Request(names=['dist_threshold'])).values
+    assert values[0].double_value == SegmentationSettings().dist_threshold
+
+
+def test_change_replaces_the_settings_object(rig, node):
+    before = node.settings
+    assert set_parameters(rig, dist_threshold=0.25)[0].successful
+    assert node.settings.dist_threshold == 0.25
+    assert before == SegmentationSettings(), 'a frame that is being processed keeps its own'
+
+
+@pytest.mark.parametrize(('values', 'reason'), [
+    ({'dist_threshold': 2.0}, 'dist_threshold: expected a number in [0, 1], got 2.0'),
+    ({'dist_threshold': 'high'}, "dist_threshold: expected a number in [0, 1], got 'high'"),
+    ({'erosion_kernel': 0}, 'erosion_kernel: expected an integer in [1, '),
+    ({'ignored_classes': [7, 300]}, 'ignored_classes: expected a list of integers in [0, 255]'),
+])
+def test_refusal_says_why_and_changes_nothing(rig, node, values, reason):
+    result = set_parameters(rig, **values)[0]
+    assert not result.successful
+    assert reason in result.reason
+    assert node.settings == SegmentationSettings()
+    rig.until(lambda: any(reason in line for line in rig.logs))
+    rig.until(lambda: any(reason in s.message for s in rig.diagnostics.get(NODE, ())))
+
+
+def test_changes_are_checked_as_a_whole(rig, node):
+    assert not set_atomically(rig, size_threshold=50, dist_threshold=3.0).successful
+    assert node.settings == SegmentationSettings()
+    assert set_atomically(rig, size_threshold=50, dist_threshold=0.3).successful
+    assert (node.settings.size_threshold, node.settings.dist_threshold) == (50, 0.3)
+
+
+def test_list_can_be_filled_and_emptied(rig, node):
+    assert set_parameters(rig, ignored_classes=[7, 15])[0].successful
+    assert node.settings.ignored_classes == (7, 15)
+    assert set_parameters(rig, ignored_classes=[])[0].successful
+    assert node.settings.ignored_classes == ()
+
+
+def test_unknown_parameter_is_refused(rig, node):
+    result = set_parameters(rig, no_such_thing=1)[0]
+    assert not result.successful
+    assert result.reason.startswith('no_such_thing: no such parameter')
+
+
+def test_parameters_of_rclpy_itself_pass(rig, node):
+    assert set_parameters(rig, use_sim_time=True)[0].successful

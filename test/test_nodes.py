@@ -1,0 +1,267 @@
+"""The nodes as others see them: topics, types, stamps, quality of service, bad input."""
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2')
+
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
+from instseg_ros.ros.conversions import (array_to_image, compressed_to_array,  # noqa: E402
+                                         image_to_array, ns_to_stamp, stamp_to_ns)
+from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode  # noqa: E402
+from instseg_ros.ros.overlay_node import OverlayNode  # noqa: E402
+from instseg_ros.ros.tracker_node import TrackerNode  # noqa: E402
+from rclpy.event_handler import SubscriptionEventCallbacks  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+from vision_msgs.msg import Detection2DArray  # noqa: E402
+
+MASK = 'camera/semantic_mask'
+DETECTIONS = 'instance_segmentation/detections'
+INSTANCE_MASK = 'instance_segmentation/instance_mask'
+
+
+def two_people():
+    mask = np.zeros((120, 160), np.uint8)
+    mask[20:80, 10:40] = 15   # 30 wide, 60 high
+    mask[30:50, 80:140] = 15  # 60 wide, 20 high
+    return mask
+
+
+class Stamps:
+    """Headers of one camera, ten a second."""
+
+    def __init__(self):
+        self.index = 0
+
+    def next(self, step=1):
+        self.index += step
+        return Header(stamp=ns_to_stamp(10**11 + self.index * 10**8), frame_id='optical')
+
+
+@pytest.fixture
+def stamps():
+    return Stamps()
+
+
+@pytest.fixture
+def segmentation(rig):
+    rig.add(InstanceSegmentationNode())
+    return rig
+
+
+def by_stamp(messages):
+    return {stamp_to_ns(m.header.stamp): m for m in messages}
+
+
+def test_detections_and_instance_mask_belong_together(segmentation, stamps):
+    rig = segmentation
+    detections = rig.collect(Detection2DArray, DETECTIONS)
+    masks = rig.collect(Image, INSTANCE_MASK)
+    send = rig.publisher(Image, MASK)
+    rig.until(lambda: by_stamp(detections).keys() & by_stamp(masks).keys(),
+              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.next())))
+    stamp = (by_stamp(detections).keys() & by_stamp(masks).keys()).pop()
+    found, mask = by_stamp(detections)[stamp], by_stamp(masks)[stamp]
+    labels = image_to_array(mask, '16UC1')
+    assert mask.encoding == '16UC1'
+    assert mask.header == found.header
+    assert found.header.frame_id == 'optical'
+    assert len(found.detections) == 2 == labels.max()
+    for k, detection in enumerate(found.detections):
+        rows, columns = np.nonzero(labels == k + 1)
+        assert detection.header == found.header
+        assert detection.id == ''
+        assert detection.results[0].hypothesis.class_id == '15'
+        assert 0 < detection.results[0].hypothesis.score <= 1
+        assert detection.bbox.center.position.x == pytest.approx(columns.mean() + 0.5, abs=1)
+        assert detection.bbox.center.position.y == pytest.approx(rows.mean() + 0.5, abs=1)
+        assert detection.bbox.size_x == pytest.approx(60, abs=1)
+    tall, wide = sorted(found.detections, key=lambda d: d.bbox.center.position.x)
+    assert tall.bbox.center.theta == pytest.approx(math.pi / 2)
+    assert wide.bbox.center.theta == pytest.approx(0)
+
+
+def test_compressed_instance_mask_keeps_every_label(segmentation, stamps):
+    rig = segmentation
+    compressed = rig.collect(CompressedImage, INSTANCE_MASK + '/compressed')
+    send = rig.publisher(Image, MASK)
+    rig.until(lambda: compressed,
+              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.next())))
+    assert compressed[0].format == '16UC1; png compressed 16UC1'
+    labels = compressed_to_array(compressed[0], '16UC1')
+    assert np.array_equal(labels > 0, two_people() > 0)
+
+
+def test_nothing_in_view_is_said_too(segmentation, stamps):
+    rig = segmentation
+    rig.add(TrackerNode())
+    tracks = rig.collect(Detection2DArray, 'tracker/tracks')
+    send = rig.publisher(Image, MASK)
+    nothing = np.zeros((12, 16), np.uint8)
+    rig.until(lambda: tracks,
+              lambda: send.publish(array_to_image(nothing, 'mono8', stamps.next())))
+    assert tracks[0].detections == []
+    assert tracks[0].header.frame_id == 'optical'
+
+
+def test_tracks_are_the_detections_with_ids(segmentation, stamps):
+    rig = segmentation
+    rig.add(TrackerNode())
+    detections = rig.collect(Detection2DArray, DETECTIONS)
+    tracks = rig.collect(Detection2DArray, 'tracker/tracks')
+    send = rig.publisher(Image, MASK)
+    rig.until(lambda: tracks and all(d.id for d in tracks[-1].detections)
+              and stamp_to_ns(tracks[-1].header.stamp) in by_stamp(detections),
+              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.next())))
+    plain = by_stamp(detections)[stamp_to_ns(tracks[-1].header.stamp)]
+    assert len({d.id for d in tracks[-1].detections}) == 2
+    for before, after in zip(plain.detections, tracks[-1].detections, strict=True):
+        assert after.bbox == before.bbox
+        assert after.results == before.results
+
+
+def overlay_inputs(rig, stamps, mask_size=(120, 160)):
+    """Return a function that publishes one frame's inputs of the overlay."""
+    rig.until(lambda: rig.tester.count_subscribers('camera/image_raw'))
+    images = rig.publisher(Image, 'camera/image_raw')
+    masks = rig.publisher(Image, INSTANCE_MASK)
+    tracks = rig.publisher(Detection2DArray, 'tracker/tracks')
+
+    def publish(size=mask_size):
+        header = stamps.next()
+        images.publish(array_to_image(np.full((120, 160, 3), 90, np.uint8), 'bgr8', header))
+        masks.publish(array_to_image(np.zeros(size, np.uint16), '16UC1', header))
+        tracks.publish(Detection2DArray(header=header))
+
+    return publish
+
+
+def test_overlay_works_only_while_somebody_looks(rig, stamps):
+    rig.add(OverlayNode())
+    assert rig.tester.count_subscribers('camera/image_raw') == 0
+    pictures = []
+    looking = rig.listen(Image, 'overlay/image', pictures.append)
+    rig.until(lambda: pictures, overlay_inputs(rig, stamps))
+    assert np.all(image_to_array(pictures[0], 'bgr8') == 90)
+    rig.tester.destroy_subscription(looking)
+    rig.until(lambda: rig.tester.count_subscribers('camera/image_raw') == 0)
+
+
+def test_offered_and_requested_quality_of_service(segmentation):
+    rig = segmentation
+    rig.until(lambda: rig.tester.count_subscribers(MASK))
+    for topic in (DETECTIONS, INSTANCE_MASK):
+        offered = rig.tester.get_publishers_info_by_topic('/' + topic)[0].qos_profile
+        assert offered.reliability == ReliabilityPolicy.RELIABLE
+    requested = rig.tester.get_subscriptions_info_by_topic('/' + MASK)[0].qos_profile
+    assert requested.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+def good():
+    return array_to_image(two_people(), 'mono8', Header())
+
+
+def with_fields(**fields):
+    message = good()
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message
+
+
+def short():
+    message = good()
+    message.data = message.data[:1000]
+    return message
+
+
+@pytest.mark.parametrize(('bad', 'expected', 'got'), [
+    (lambda: with_fields(step=100), 'step of at least 160', '100'),
+    (lambda: with_fields(height=0), 'at least 1x1', '160x0'),
+    (lambda: with_fields(encoding='rgb16'), 'cv_bridge', 'rgb16'),
+    (lambda: with_fields(encoding='bgr8'), 'step of at least 480', '160'),
+    (short, '19200 bytes', '1000'),
+], ids=['step', 'size', 'encoding', 'channels', 'bytes'])
+def test_bad_mask_is_named_and_the_next_is_processed(segmentation, stamps, bad, expected, got):
+    rig = segmentation
+    detections = rig.collect(Detection2DArray, DETECTIONS)
+    send = rig.publisher(Image, MASK)
+
+    def publish(message):
+        message.header = stamps.next()
+        send.publish(message)
+
+    rig.until(lambda: detections, lambda: publish(good()))
+    for _ in range(3):
+        publish(bad())
+    said = expect_report(rig, 'instance_segmentation_node', '/' + MASK, expected, got)
+    count = len(detections)
+    rig.until(lambda: len(detections) > count, lambda: publish(good()))
+    assert rig.logs.count(said) == 1, 'three bad masks, one line'
+
+
+def expect_report(rig, node, topic, expected, got):
+    """Wait until a problem is in the log and in /diagnostics; return what was said."""
+    def fits(text):
+        return all(part in text for part in (topic, expected, got))
+
+    rig.until(lambda: any(fits(line) for line in rig.logs))
+    said = next(line for line in rig.logs if fits(line))
+    rig.until(lambda: any(s.level == DiagnosticStatus.WARN and s.message == said
+                          for s in rig.diagnostics.get(node, ())))
+    return said
+
+
+def test_new_size_and_stamps_that_go_back_are_said_and_processed(segmentation, stamps):
+    rig = segmentation
+    detections = rig.collect(Detection2DArray, DETECTIONS)
+    send = rig.publisher(Image, MASK)
+    rig.until(lambda: detections, lambda: send.publish(
+        array_to_image(two_people(), 'mono8', stamps.next())))
+    small = np.full((10, 20), 15, np.uint8)
+    send.publish(array_to_image(small, 'mono8', stamps.next()))
+    expect_report(rig, 'instance_segmentation_node', '/' + MASK, '160x120', '20x10')
+    earlier = Header(stamp=ns_to_stamp(10**9))
+    send.publish(array_to_image(small, 'mono8', earlier))
+    expect_report(rig, 'instance_segmentation_node', '/' + MASK, 'a stamp after', '1.000 s')
+    rig.until(lambda: detections[-1].header.stamp == earlier.stamp)
+
+
+def test_image_and_mask_of_different_sizes(rig, stamps):
+    rig.add(OverlayNode())
+    pictures = rig.collect(Image, 'overlay/image')
+    publish = overlay_inputs(rig, stamps)
+    rig.until(lambda: pictures, publish)
+    publish(size=(60, 80))
+    expect_report(rig, 'overlay_node', 'tracker/tracks', '160x120', '80x60')
+    count = len(pictures)
+    rig.until(lambda: len(pictures) > count, publish)
+
+
+def test_frame_without_its_instance_mask_is_counted(rig, stamps):
+    rig.add(TrackerNode())
+    tracks = rig.collect(Detection2DArray, 'tracker/tracks')
+    detections = rig.publisher(Detection2DArray, DETECTIONS)
+    masks = rig.publisher(Image, INSTANCE_MASK)
+
+    def publish():
+        header = stamps.next()
+        masks.publish(array_to_image(np.zeros((12, 16), np.uint16), '16UC1', header))
+        detections.publish(Detection2DArray(header=header))
+
+    rig.until(lambda: tracks, publish)
+    detections.publish(Detection2DArray(header=stamps.next()))
+    publish()
+    expect_report(rig, 'tracker_node', INSTANCE_MASK, 'of every frame', 'one is missing')
+
+
+def test_quality_of_service_that_does_not_match_is_named(segmentation):
+    rig = segmentation
+    rig.tester.create_subscription(
+        Detection2DArray, DETECTIONS, lambda _: None,
+        QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: None))
+    expect_report(rig, 'instance_segmentation_node', '/' + DETECTIONS, 'not offered', 'DURABILITY')

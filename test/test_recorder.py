@@ -1,0 +1,20 @@
+"""What `record:=true` records."""
+
+import pytest
+
+pytest.importorskip('launch_ros', reason='needs launch_ros')
+
+from instseg_ros.ros.launching import recorder  # noqa: E402
+from instseg_ros.topics import RECORDED  # noqa: E402
+from launch import LaunchContext  # noqa: E402
+from launch.utilities import perform_substitutions  # noqa: E402
+
+
+def test_recorder_takes_every_topic_and_keeps_what_is_there(tmp_path):
+    with pytest.raises(RuntimeError, match='does not exist yet'):
+        recorder('robot', str(tmp_path))
+    _, process = recorder('robot', str(tmp_path / 'new'))
+    command = [perform_substitutions(LaunchContext(), word) for word in process.cmd]
+    assert command[:5] == ['ros2', 'bag', 'record', '--storage', 'mcap']
+    assert set(command[command.index('--topics') + 1:]) == {
+        topic if topic.startswith('/') else f'/robot/{topic}' for topic in RECORDED}
