@@ -18,8 +18,8 @@ import zmq
 
 from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream
 from .capture_options import as_arguments
-from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, QUEUED, SILENCE_S, unpack,
-                               unpack_capture)
+from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, progress_address, QUEUED,
+                               SILENCE_S, unpack, unpack_capture)
 
 START_TIMEOUT_S = 20.0  # from the start of Python to the first word of the process
 END_TIMEOUT_S = 0.7  # to end by itself
@@ -70,8 +70,14 @@ class RemoteCamera(Camera):
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
+        self._progress = self._context.socket(zmq.SUB)
+        self._progress.setsockopt(zmq.SUBSCRIBE, b'')
+        self._progress.setsockopt(zmq.RECONNECT_IVL, 500)
         try:
             self._socket.connect(address)
+            if address.startswith('ipc://'):
+                self._progress.connect(progress_address(address))
+                self._poller.register(self._progress, zmq.POLLIN)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
             raise CameraError(f'expected ipc://PATH or tcp://HOST:PORT, got {address!r} ({error})'
@@ -96,12 +102,13 @@ class RemoteCamera(Camera):
                 self._greeted_s = now
                 self._say('hello', live=self._live)
             wait_s = min(max(0.0, until - now), HEARTBEAT_S)
-            # The socket has no file number of its own kind: keys are the objects registered.
             ready = dict(self._poller.poll(round(1000 * wait_s)))
             if self._socket in ready:
                 capture = self._hear(self._socket.recv_multipart(copy=False))
                 if capture:
                     return capture
+            elif self._progress in ready:
+                self._hear(self._progress.recv_multipart(copy=False))
             elif ready:
                 raise CameraError(self._cause_of_death())
             now = time.monotonic()

@@ -17,6 +17,9 @@ kind       from         further fields
 ``end``    process      ``text``: nothing more will come
 ``capture`` process     ``sequence``, ``stamp_ns``, ``frame``, ``mask``: shape or null
 ========== ============ ============================================================
+
+While a camera opens, the process may be frozen. Beside an ipc socket there is then another one,
+a PUB, at which a second process says ``state``.
 """
 
 from __future__ import annotations
@@ -117,6 +120,11 @@ def default_address() -> str:
     folder = (Path(runtime, 'instseg') if runtime
               else Path(tempfile.gettempdir(), f'instseg-{os.getuid()}'))
     return f'ipc://{folder / "capture.sock"}'
+
+
+def progress_address(address: str) -> str:
+    """Return where a process says how far its camera is with opening."""
+    return address + '.progress'
 
 
 def prepare_address(address: str, allow_remote: bool) -> bool:

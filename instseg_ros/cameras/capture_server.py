@@ -19,6 +19,7 @@ from ..core.settings import SettingsError
 from .camera import Camera, CameraError, CameraSettings, EndOfStream, open_camera
 from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, pack_capture, prepare_address,
                                QUEUED, SILENCE_S, unpack)
+from .upload_watch import watched_upload
 
 READ_TIMEOUT_S = 0.1  # how soon a client or a signal is noticed
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0  # before a camera that failed is opened again
@@ -51,6 +52,7 @@ class CaptureServer:
     def __init__(self, settings: CameraSettings, address: str, allow_remote: bool = False,
                  open_with: Callable[[CameraSettings], Camera] = open_camera) -> None:
         self._settings = settings
+        self._address = address
         self._open = open_with
         self._camera: Camera | None = None
         self._clients: dict[bytes, float] = {}  # when each was heard last
@@ -141,7 +143,7 @@ class CaptureServer:
     def _serve(self, stopping: threading.Event) -> None:
         """Open the camera and send its captures, until there is an end to that."""
         self._be('opening the camera', opening=True)
-        with _deadly_signals():
+        with _deadly_signals(), watched_upload(self._settings.source, self._address):
             self._camera = camera = self._open(self._settings)
         log.info('the camera is open: %s', self._settings.source)
         self._be('running')

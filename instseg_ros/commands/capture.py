@@ -9,9 +9,7 @@ the address as its parameter capture_address.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import logging
-import os
 import signal
 import sys
 import threading
@@ -20,9 +18,9 @@ from ..cameras import CameraError, CameraSettings
 from ..cameras.capture_options import add_settings, chosen_settings
 from ..cameras.capture_protocol import default_address
 from ..cameras.capture_server import CaptureServer
+from ..cameras.upload_watch import die_with
 from ..core.settings import SettingsError
 
-_PR_SET_PDEATHSIG = 1
 _BAD_INPUT = 2
 _PARENT_S = 5.0  # the parent connects at once
 
@@ -47,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr,
                         format='[instseg capture] %(levelname)s: %(message)s')
     if options.parent:
-        _die_with(options.parent)
+        die_with(options.parent)
     stopping = threading.Event()
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: stopping.set())
@@ -58,13 +56,6 @@ def run(options: argparse.Namespace) -> int:
     finally:
         server.close()
     return 0
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process with its parent: also a driver that hangs must go."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(0)
 
 
 def main() -> int:
