@@ -137,7 +137,7 @@ def check(summary, pictures, output):
         raise ProbeError(f'expected at least 6 overlay pictures, got {pictures}')
     if empty:
         raise ProbeError(f'expected messages of every topic in the recording, none of '
-                        f'{", ".join(sorted(empty))}')
+                         f'{", ".join(sorted(empty))}')
 
 
 def print_table(summary, output):

@@ -9,10 +9,10 @@ from typing import Any
 
 from rosbags.rosbag2 import Reader
 
-from ..core.images import decode, ImageError, unpack
-from ..interfaces import typestore
 from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream
 from .pace import Pace
+from ..core.images import decode, ImageError, unpack
+from ..interfaces import typestore
 
 _ENCODINGS = ('bgr8', 'mono8')  # of frame and mask
 _WAITING = 100  # frames that may wait for their mask

@@ -12,7 +12,7 @@ import array
 import dataclasses
 from dataclasses import dataclass
 import math
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints, TypeVar
 
 _KEY = 'instseg'
 _SettingsT = TypeVar('_SettingsT', bound='Settings')
@@ -60,7 +60,7 @@ class Setting:
 
     @property
     def expectation(self) -> str:
-        """What a value must be, in words."""
+        """Say what a value must be."""
         if self.choices:
             return 'one of ' + ', '.join(repr(c) for c in self.choices)
         kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a text',

@@ -21,6 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
+
 class ConversionError(ValueError):
     """A message cannot be used; says what was expected and what came."""
 
@@ -204,11 +205,13 @@ def detections_to_instances(message: Detection2DArray,
     oriented = np.array([(d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x,
                           d.bbox.size_y, d.bbox.center.theta) for d in message.detections])
     try:
-        classes = [int(d.results[0].hypothesis.class_id) for d in message.detections]
+        # bytes() refuses what is not in 0..255.
+        classes = np.frombuffer(bytes(int(d.results[0].hypothesis.class_id)
+                                      for d in message.detections), np.uint8)
     except (IndexError, ValueError):
-        raise ConversionError('expected the decimal class id of LabelInfo as class_id of the '
-                              "first result of each detection, got none or no number") from None
-    return Instances(labels, np.array(classes, np.uint8),
+        raise ConversionError('expected a class id in 0..255 as class_id of the first result of '
+                              'each detection, got none or something else') from None
+    return Instances(labels, classes,
                      np.bincount(labels.ravel(), minlength=count + 1)[1:],
                      np.array([d.results[0].hypothesis.score for d in message.detections]),
                      boxes, oriented.reshape(-1, 5))

@@ -14,8 +14,8 @@ from launch.actions import (DeclareLaunchArgument, ExecuteProcess, LogInfo, Opaq
                             SetEnvironmentVariable)
 from launch_ros.actions import Node
 
-from ..topics import RECORDED
 from .transport import transport_variables
+from ..topics import RECORDED
 
 _SWITCH = ['true', 'false']
 

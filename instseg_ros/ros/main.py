@@ -45,6 +45,12 @@ def pipeline() -> int:
     return _run(*(given or _NODES))
 
 
+def command(program: str) -> list[str]:
+    """Return the command that runs a program with this interpreter, wherever it is installed."""
+    return [sys.executable, '-c',
+            f'import sys; from {__name__} import {program}; sys.exit({program}())']
+
+
 def _run(*names: str) -> int:
     """Run nodes until Ctrl-C, SIGTERM or a shutdown of ROS; no traceback for any of them."""
     # Importing takes a second, in which Ctrl-C must not end in a traceback either.

@@ -20,6 +20,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from .conversions import stamp_to_ns
+from .main import command
 from .stage_node import OFFERED
 from .transport import transport_variables
 
@@ -150,7 +151,7 @@ def watch_pipeline(programs: Mapping[str, Sequence[str]], duration_s: float, sou
         A program ended, or no tracks came.
 
     """
-    processes = {name: subprocess.Popen([name, *arguments])
+    processes = {name: subprocess.Popen([*command(name), *arguments])
                  for name, arguments in programs.items()}
     rclpy.init()
     executor = SingleThreadedExecutor()

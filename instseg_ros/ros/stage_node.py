@@ -52,7 +52,7 @@ class StageNode(Node, Generic[SettingsT]):
 
     @property
     def settings(self) -> SettingsT:
-        """The settings in force; read once per frame."""
+        """Return the settings in force; read once per frame."""
         return self.live.current
 
     def report_unknown_parameters(self) -> None:
@@ -153,5 +153,3 @@ class ImagePublisher:
         if self._compressed.get_subscription_count():
             self._compressed.publish(array_to_compressed(
                 pixels, self._encoding, header, jpeg_quality if self._encoding == 'bgr8' else 0))
-
-

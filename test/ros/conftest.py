@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+from importlib.util import find_spec
 import os
 from pathlib import Path
 import sys
@@ -11,15 +11,24 @@ import time
 
 import pytest
 
-HAS_ROS = importlib.util.find_spec('rclpy') is not None
 TIMEOUT_S = 30.0  # only a test that fails waits this long
+
+collect_ignore_glob = [] if find_spec('rclpy') else ['test_*.py']
+if not (find_spec('launch_ros') and find_spec('launch_testing')):  # they have no wheels
+    collect_ignore_glob += ['test_launch.py', 'test_recorder.py']
+
+
+def pytest_report_header():
+    """Say what is left out, and why."""
+    if collect_ignore_glob:
+        return (f'left out: {", ".join(collect_ignore_glob)} of test/ros, which need '
+                'rclpy, launch_ros and launch_testing')
+    return None
 
 
 @pytest.fixture(scope='session')
 def domain():
     """Give the whole run a ROS domain of its own on this machine."""
-    if not HAS_ROS:
-        pytest.skip('needs ROS 2 (rclpy), which is not installed here')
     from domain_coordinator import domain_id
     from instseg_ros.ros.transport import transport_variables
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'

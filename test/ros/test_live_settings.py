@@ -2,13 +2,11 @@
 
 import pytest
 
-pytest.importorskip('rclpy', reason='needs ROS 2')
-
-from instseg_ros.core import SegmentationSettings  # noqa: E402
-from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode  # noqa: E402
-from rcl_interfaces.srv import (DescribeParameters, GetParameters,  # noqa: E402
+from instseg_ros.core import SegmentationSettings
+from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
+from rcl_interfaces.srv import (DescribeParameters, GetParameters,
                                 SetParameters, SetParametersAtomically)
-from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.parameter import Parameter
 
 NODE = 'instance_segmentation_node'
 

@@ -2,12 +2,10 @@
 
 import pytest
 
-pytest.importorskip('launch_ros', reason='needs launch_ros')
-
-from instseg_ros.ros.launching import recorder  # noqa: E402
-from instseg_ros.topics import RECORDED  # noqa: E402
-from launch import LaunchContext  # noqa: E402
-from launch.utilities import perform_substitutions  # noqa: E402
+from instseg_ros.ros.launching import recorder
+from instseg_ros.topics import RECORDED
+from launch import LaunchContext
+from launch.utilities import perform_substitutions
 
 
 def test_recorder_takes_every_topic_and_keeps_what_is_there(tmp_path):

@@ -2,12 +2,10 @@
 
 import pytest
 
-pytest.importorskip('rclpy', reason='needs ROS 2')
-
-from instseg_ros.ros.conversions import ns_to_stamp  # noqa: E402
-from instseg_ros.ros.joining import StampJoin  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-from vision_msgs.msg import Detection2DArray  # noqa: E402
+from instseg_ros.ros.conversions import ns_to_stamp
+from instseg_ros.ros.joining import StampJoin
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray
 
 
 class Joined:

@@ -1,7 +1,6 @@
 """The programs as processes: they start, say what is wrong, and end when told to."""
 
 import json
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -10,12 +9,11 @@ import time
 
 import pytest
 
-pytest.importorskip('rclpy', reason='needs ROS 2')
+from instseg_ros.ros.main import command
+from instseg_ros.topics import RECORDED
+from rosbags.rosbag2 import Reader
 
-from instseg_ros.topics import RECORDED  # noqa: E402
-from rosbags.rosbag2 import Reader  # noqa: E402
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 END_S = 2.0
 
 
@@ -24,8 +22,7 @@ class Program:
 
     def __init__(self, name, *arguments):
         self._process = subprocess.Popen(
-            [sys.executable, '-c', 'import sys; from instseg_ros.ros import main; '
-             f'sys.argv[0] = "{name}"; sys.exit(main.{name}())', *arguments],
+            [*command(name), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines = []
 
@@ -131,7 +128,7 @@ def record_without_masks(folder):
 def test_demo_leaves_what_it_promises(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / 'scripts' / 'demo.py', '--duration', '3',
-         '--output', tmp_path], capture_output=True, text=True, env=demo_environment())
+         '--output', tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert summary.keys() == {'frames_sent', 'frames_lost', 'detections', 'tracks', 'rate_hz',
@@ -148,12 +145,6 @@ def test_demo_leaves_what_it_promises(tmp_path):
 def test_demo_fails_when_nothing_comes(tmp_path):
     done = subprocess.run(
         [sys.executable, ROOT / 'scripts' / 'demo.py', '--source', tmp_path / 'missing',
-         '--output', tmp_path / 'out', '--start-timeout', '1'], capture_output=True, text=True,
-        env=demo_environment())
+         '--output', tmp_path / 'out', '--start-timeout', '1'], capture_output=True, text=True)
     assert done.returncode == 1
     assert 'expected frames and tracks' in done.stderr
-
-
-def demo_environment():
-    # The demo finds the programs as a shell would.
-    return {**os.environ, 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'}

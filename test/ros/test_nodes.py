@@ -5,19 +5,17 @@ import math
 import numpy as np
 import pytest
 
-pytest.importorskip('rclpy', reason='needs ROS 2')
-
-from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
-from instseg_ros.ros.conversions import (array_to_image, compressed_to_array,  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticStatus
+from instseg_ros.ros.conversions import (array_to_image, compressed_to_array,
                                          image_to_array, ns_to_stamp, stamp_to_ns)
-from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode  # noqa: E402
-from instseg_ros.ros.overlay_node import OverlayNode  # noqa: E402
-from instseg_ros.ros.tracker_node import TrackerNode  # noqa: E402
-from rclpy.event_handler import SubscriptionEventCallbacks  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-from vision_msgs.msg import Detection2DArray  # noqa: E402
+from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
+from instseg_ros.ros.overlay_node import OverlayNode
+from instseg_ros.ros.tracker_node import TrackerNode
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray
 
 MASK = 'camera/semantic_mask'
 DETECTIONS = 'instance_segmentation/detections'
@@ -37,7 +35,7 @@ class Stamps:
     def __init__(self):
         self.index = 0
 
-    def next(self, step=1):
+    def rising(self, step=1):
         self.index += step
         return Header(stamp=ns_to_stamp(10**11 + self.index * 10**8), frame_id='optical')
 
@@ -63,7 +61,7 @@ def test_detections_and_instance_mask_belong_together(segmentation, stamps):
     masks = rig.collect(Image, INSTANCE_MASK)
     send = rig.publisher(Image, MASK)
     rig.until(lambda: by_stamp(detections).keys() & by_stamp(masks).keys(),
-              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.next())))
+              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.rising())))
     stamp = (by_stamp(detections).keys() & by_stamp(masks).keys()).pop()
     found, mask = by_stamp(detections)[stamp], by_stamp(masks)[stamp]
     labels = image_to_array(mask, '16UC1')
@@ -90,7 +88,7 @@ def test_compressed_instance_mask_keeps_every_label(segmentation, stamps):
     compressed = rig.collect(CompressedImage, INSTANCE_MASK + '/compressed')
     send = rig.publisher(Image, MASK)
     rig.until(lambda: compressed,
-              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.next())))
+              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.rising())))
     assert compressed[0].format == '16UC1; png compressed 16UC1'
     labels = compressed_to_array(compressed[0], '16UC1')
     assert np.array_equal(labels > 0, two_people() > 0)
@@ -103,7 +101,7 @@ def test_nothing_in_view_is_said_too(segmentation, stamps):
     send = rig.publisher(Image, MASK)
     nothing = np.zeros((12, 16), np.uint8)
     rig.until(lambda: tracks,
-              lambda: send.publish(array_to_image(nothing, 'mono8', stamps.next())))
+              lambda: send.publish(array_to_image(nothing, 'mono8', stamps.rising())))
     assert tracks[0].detections == []
     assert tracks[0].header.frame_id == 'optical'
 
@@ -116,7 +114,7 @@ def test_tracks_are_the_detections_with_ids(segmentation, stamps):
     send = rig.publisher(Image, MASK)
     rig.until(lambda: tracks and all(d.id for d in tracks[-1].detections)
               and stamp_to_ns(tracks[-1].header.stamp) in by_stamp(detections),
-              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.next())))
+              lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.rising())))
     plain = by_stamp(detections)[stamp_to_ns(tracks[-1].header.stamp)]
     assert len({d.id for d in tracks[-1].detections}) == 2
     for before, after in zip(plain.detections, tracks[-1].detections, strict=True):
@@ -132,7 +130,7 @@ def overlay_inputs(rig, stamps, mask_size=(120, 160)):
     tracks = rig.publisher(Detection2DArray, 'tracker/tracks')
 
     def publish(size=mask_size):
-        header = stamps.next()
+        header = stamps.rising()
         images.publish(array_to_image(np.full((120, 160, 3), 90, np.uint8), 'bgr8', header))
         masks.publish(array_to_image(np.zeros(size, np.uint16), '16UC1', header))
         tracks.publish(Detection2DArray(header=header))
@@ -191,7 +189,7 @@ def test_bad_mask_is_named_and_the_next_is_processed(segmentation, stamps, bad, 
     send = rig.publisher(Image, MASK)
 
     def publish(message):
-        message.header = stamps.next()
+        message.header = stamps.rising()
         send.publish(message)
 
     rig.until(lambda: detections, lambda: publish(good()))
@@ -220,9 +218,9 @@ def test_new_size_and_stamps_that_go_back_are_said_and_processed(segmentation, s
     detections = rig.collect(Detection2DArray, DETECTIONS)
     send = rig.publisher(Image, MASK)
     rig.until(lambda: detections, lambda: send.publish(
-        array_to_image(two_people(), 'mono8', stamps.next())))
+        array_to_image(two_people(), 'mono8', stamps.rising())))
     small = np.full((10, 20), 15, np.uint8)
-    send.publish(array_to_image(small, 'mono8', stamps.next()))
+    send.publish(array_to_image(small, 'mono8', stamps.rising()))
     expect_report(rig, 'instance_segmentation_node', '/' + MASK, '160x120', '20x10')
     earlier = Header(stamp=ns_to_stamp(10**9))
     send.publish(array_to_image(small, 'mono8', earlier))
@@ -248,12 +246,12 @@ def test_frame_without_its_instance_mask_is_counted(rig, stamps):
     masks = rig.publisher(Image, INSTANCE_MASK)
 
     def publish():
-        header = stamps.next()
+        header = stamps.rising()
         masks.publish(array_to_image(np.zeros((12, 16), np.uint16), '16UC1', header))
         detections.publish(Detection2DArray(header=header))
 
     rig.until(lambda: tracks, publish)
-    detections.publish(Detection2DArray(header=stamps.next()))
+    detections.publish(Detection2DArray(header=stamps.rising()))
     publish()
     expect_report(rig, 'tracker_node', INSTANCE_MASK, 'of every frame', 'one is missing')
 

@@ -4,19 +4,16 @@ import unittest
 
 import pytest
 
-launch_testing = pytest.importorskip('launch_testing', reason='needs launch_testing')
-pytest.importorskip('launch_ros', reason='needs launch_ros')
-
-from ament_index_python import get_package_share_directory  # noqa: E402
-from instseg_ros.ros.stage_node import OFFERED  # noqa: E402
-from launch import LaunchDescription  # noqa: E402
-from launch.actions import IncludeLaunchDescription  # noqa: E402
-from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
-from launch_testing.actions import ReadyToTest  # noqa: E402
-from launch_testing.asserts import assertExitCodes  # noqa: E402
-import rclpy  # noqa: E402
-from rclpy.node import Node  # noqa: E402
-from vision_msgs.msg import Detection2DArray  # noqa: E402
+from ament_index_python import get_package_share_directory
+from instseg_ros.ros.stage_node import OFFERED
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_testing.actions import ReadyToTest
+from launch_testing.asserts import assertExitCodes
+import rclpy
+from rclpy.node import Node
+from vision_msgs.msg import Detection2DArray
 
 PIPELINE = 'pipeline.launch.py'
 PLAYBACK = 'playback.launch.py'

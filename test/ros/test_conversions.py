@@ -5,16 +5,14 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip('rclpy', reason='needs ROS 2')
-
-from instseg_ros.core import SegmentationSettings, segment_instances  # noqa: E402
-from instseg_ros.core.images import ENCODINGS  # noqa: E402
-from instseg_ros.ros.conversions import (array_to_compressed, array_to_image,  # noqa: E402
+from instseg_ros.core import SegmentationSettings, segment_instances
+from instseg_ros.core.images import ENCODINGS
+from instseg_ros.ros.conversions import (array_to_compressed, array_to_image,
                                          compressed_to_array, ConversionError,
                                          detections_to_instances, image_to_array,
                                          instances_to_detections, ns_to_stamp, stamp_to_ns)
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 HEADER = Header(stamp=ns_to_stamp(12_345_678_901), frame_id='optical')
 
@@ -83,6 +81,7 @@ def test_other_encodings_go_to_cv_bridge():
 
 def test_what_cv_bridge_refuses_is_named(monkeypatch):
     class Bridge:
+
         def imgmsg_to_cv2(self, message, encoding):
             raise RuntimeError('[nonsense] is not a color format')
 
@@ -146,9 +145,10 @@ def test_mask_of_other_detections_is_refused():
         detections_to_instances(message, np.zeros((40, 60), np.uint16))
 
 
-def test_class_id_that_is_no_number_is_refused():
+@pytest.mark.parametrize('class_id', ['person', '300', ''])
+def test_class_id_that_is_none_is_refused(class_id):
     found = instances()
     message = instances_to_detections(found, HEADER)
-    message.detections[0].results[0].hypothesis.class_id = 'person'
-    with pytest.raises(ConversionError, match='decimal class id'):
+    message.detections[0].results[0].hypothesis.class_id = class_id
+    with pytest.raises(ConversionError, match=r'class id in 0\.\.255'):
         detections_to_instances(message, found.labels)
