@@ -258,7 +258,7 @@ def open_camera(settings: CameraSettings) -> Camera:
 def _kind_of_path(source: str) -> tuple[str, str]:
     """Return module and class for a path: what is no recording is a video."""
     path = Path(source).expanduser()
-    if '://' in source:
+    if '://' in source or source.startswith('/dev/'):
         return _VIDEO
     if not path.exists():
         raise CameraError(

@@ -227,7 +227,8 @@ class ProcessCamera(RemoteCamera):
             return super().read(timeout_s)
         except CameraError as error:
             # What it still said before its end may say more.
-            if self._process and self._process.poll() is not None and self._socket.poll(50):
+            if (not self._socket.closed and self._process and self._process.poll() is not None
+                    and self._socket.poll(50)):
                 capture = self._hear(self._socket.recv_multipart(copy=False))
                 if capture:
                     return capture
