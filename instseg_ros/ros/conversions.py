@@ -197,11 +197,12 @@ def detections_to_instances(message: Detection2DArray,
     if highest != count:
         raise ConversionError(f'expected an instance mask with labels up to {count}, one for each '
                               f'detection of the same stamp, got {highest}')
-    boxes = np.zeros((count, 4), np.int32)
+    boxes, areas = np.zeros((count, 4), np.int32), np.zeros(count, np.int64)
     for k, found in enumerate(ndimage.find_objects(labels, count)):
         if found is not None:
             rows, columns = found
             boxes[k] = columns.start, rows.start, columns.stop, rows.stop
+            areas[k] = np.count_nonzero(labels[found] == k + 1)
     oriented = np.array([(d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x,
                           d.bbox.size_y, d.bbox.center.theta) for d in message.detections])
     try:
@@ -211,7 +212,6 @@ def detections_to_instances(message: Detection2DArray,
     except (IndexError, ValueError):
         raise ConversionError('expected a class id in 0..255 as class_id of the first result of '
                               'each detection, got none or something else') from None
-    return Instances(labels, classes,
-                     np.bincount(labels.ravel(), minlength=count + 1)[1:],
+    return Instances(labels, classes, areas,
                      np.array([d.results[0].hypothesis.score for d in message.detections]),
                      boxes, oriented.reshape(-1, 5))

@@ -28,6 +28,8 @@ class Health:
     ----------
     details : callable
         Returns further key-value pairs for /diagnostics; the nodes replace it.
+    idle : str
+        Why no frames are processed, when nothing is wrong.
 
     """
 
@@ -41,6 +43,7 @@ class Health:
         self._problem_count = 0
         self._counts: dict[str, int] = {}
         self.details: Callable[[], dict[str, str]] = dict
+        self.idle = 'waiting for input'
         # A steady clock: the node is to be heard of also when simulated time stands still.
         node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -100,7 +103,7 @@ class Health:
         status = DiagnosticStatus(
             name=self._node.get_fully_qualified_name().lstrip('/'), hardware_id='instseg_ros',
             level=DiagnosticStatus.WARN if shown else DiagnosticStatus.OK,
-            message=shown or ('running' if rate else 'waiting for input'),
+            message=shown or ('running' if rate else self.idle),
             values=[KeyValue(key=k, value=v) for k, v in values.items()])
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()

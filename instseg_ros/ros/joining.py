@@ -24,12 +24,12 @@ class StampJoin:
     given_up : callable
         Called with the parts of a set that stays incomplete, None for each missing one.
     capacity : int
-        Incomplete sets that may wait.
+        Incomplete sets that may wait: by default as many as messages do in a queue.
 
     """
 
     def __init__(self, count: int, complete: Callable[..., None],
-                 given_up: Callable[[list[Any]], None], capacity: int = 8) -> None:
+                 given_up: Callable[[list[Any]], None], capacity: int = 30) -> None:
         self._count = count
         self._complete = complete
         self._given_up = given_up

@@ -66,6 +66,13 @@ class LiveSettings(Generic[SettingsT]):
             self._report(f'parameters: {error}; the defaults are used')
             return kind()
 
+    def in_own_type(self, parameter: Parameter) -> Parameter:
+        """Return a parameter with 1 as 1.0 where a number is declared: rclpy refuses an int."""
+        declared = self._declared.get(parameter.name)
+        if declared and declared.kind is float and type(parameter.value) is int:
+            return Parameter(parameter.name, value=float(parameter.value))
+        return parameter
+
     def refusal(self, parameters: Iterable[Parameter]) -> str:
         """Return why the parameters cannot all be set, '' when they can; changes nothing."""
         try:

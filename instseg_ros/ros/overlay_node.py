@@ -11,7 +11,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from .conversions import ConversionError, detections_to_instances, image_to_array, stamp_to_ns
 from .joining import StampJoin
-from .stage_node import ImagePublisher, LATCHED, StageNode
+from .stage_node import ImagePublisher, LATCHED, REQUESTED, StageNode
 
 
 class OverlayNode(StageNode[OverlaySettings]):
@@ -21,6 +21,7 @@ class OverlayNode(StageNode[OverlaySettings]):
         super().__init__('overlay_node', OverlaySettings)
         self._names: dict[int, str] = {}
         self._inputs: list[Subscription] = []
+        self.health.idle = 'nobody subscribes'
         self._overlay = ImagePublisher(self, 'overlay/image', 'bgr8', self._on_matched)
         self._labels = self.request(LabelInfo, 'camera/label_info', self._on_names, LATCHED)
         self.report_unknown_parameters()
@@ -30,7 +31,9 @@ class OverlayNode(StageNode[OverlaySettings]):
 
     def _on_matched(self, _: Any) -> None:
         if self._overlay.wanted and not self._inputs:
-            join = StampJoin(3, self._on_frame, self._on_incomplete)
+            self.health.idle = 'waiting for input'
+            # Frames come long before their tracks when the nodes between are behind by a queue.
+            join = StampJoin(3, self._on_frame, self._on_incomplete, 2 * REQUESTED.depth)
             self._inputs = [
                 self.request(Image, 'camera/image_raw', lambda m: join.add(0, m)),
                 self.request(Image, 'instance_segmentation/instance_mask',
@@ -40,6 +43,7 @@ class OverlayNode(StageNode[OverlaySettings]):
             for subscription in self._inputs:
                 self.destroy_subscription(subscription)
             self._inputs = []
+            self.health.idle = 'nobody subscribes'
 
     def _on_frame(self, image: Image, mask: Image, tracks: Detection2DArray) -> None:
         settings = self.settings

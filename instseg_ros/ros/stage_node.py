@@ -70,6 +70,7 @@ class StageNode(Node, Generic[SettingsT]):
         rclpy checks ranges and types before it asks the node, so a refusal of its own would
         reach neither the log nor /diagnostics.
         """
+        parameter_list = [self.live.in_own_type(p) for p in parameter_list]
         unknown = [p.name for p in parameter_list if not self.has_parameter(p.name)]
         reason = (f'{unknown[0]}: no such parameter; `ros2 param list` names them' if unknown
                   else self.live.refusal(parameter_list))

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from instseg_ros.core import Tracker, TrackingSettings
+from instseg_ros.core import SegmentationSettings, Tracker, TrackingSettings
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
 from .conversions import (detections_to_instances, image_to_array, instances_to_detections,
                           stamp_to_ns)
 from .joining import StampJoin
+from .remote_settings import RemoteSettings
 from .stage_node import StageNode
 
 
 class TrackerNode(StageNode[TrackingSettings]):
-    """Joins detections with their instance mask; publishes the detections with track ids."""
+    """
+    Joins detections with their instance mask; publishes the detections with track ids.
+
+    Follows the parameters of the segmentation node, since masks jump when they change.
+    """
 
     def __init__(self) -> None:
         super().__init__('tracker_node', TrackingSettings)
         self._tracker = Tracker(self.settings)
+        self._segmentation = RemoteSettings(
+            self, 'instance_segmentation_node', SegmentationSettings, self._tracker.follow)
         join = StampJoin(2, self._on_frame, self._on_incomplete)
         self._tracks = self.offer(Detection2DArray, 'tracker/tracks')
         self._detections = self.request(
             Detection2DArray, 'instance_segmentation/detections', lambda m: join.add(0, m))
         self._masks = self.request(
             Image, 'instance_segmentation/instance_mask', lambda m: join.add(1, m))
+        self._reset = self.create_service(Trigger, '~/reset', self._on_reset)
         self.report_unknown_parameters()
 
     def _on_frame(self, detections: Detection2DArray, mask: Image) -> None:
@@ -34,6 +43,9 @@ class TrackerNode(StageNode[TrackingSettings]):
         labels = image_to_array(mask, '16UC1')
         instances = detections_to_instances(detections, labels)
         ids = self._tracker.update(instances, stamp_ns)
+        if self._tracker.reset_cause:
+            self.get_logger().info(f'every track was forgotten: {self._tracker.reset_cause}')
+            self.health.count('resets')
         self._tracks.publish(instances_to_detections(
             instances, detections.header, [str(i) if i else '' for i in ids.tolist()]))
         self.health.frame(stamp_ns)
@@ -43,3 +55,9 @@ class TrackerNode(StageNode[TrackingSettings]):
         self.health.count(f'frames without {missing.topic_name}')
         self.health.problem('expected a message with the stamp of every frame, one is missing; '
                             'the frame is not tracked', missing.topic_name)
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._tracker.reset()
+        self.get_logger().info('every track was forgotten, as asked')
+        response.success, response.message = True, 'every track was forgotten; ids go on'
+        return response

@@ -1,9 +1,8 @@
 """Messages of one stamp find each other, and nobody waits for ever."""
 
-import pytest
-
 from instseg_ros.ros.conversions import ns_to_stamp
 from instseg_ros.ros.joining import StampJoin
+import pytest
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 

@@ -2,15 +2,15 @@
 
 import unittest
 
-import pytest
-
 from ament_index_python import get_package_share_directory
 from instseg_ros.ros.stage_node import OFFERED
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+import launch_testing
 from launch_testing.actions import ReadyToTest
 from launch_testing.asserts import assertExitCodes
+import pytest
 import rclpy
 from rclpy.node import Node
 from vision_msgs.msg import Detection2DArray

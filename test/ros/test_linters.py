@@ -14,4 +14,5 @@ def test_flake8():
 
 
 def test_pep257():
-    assert pep257(argv=[f'{ROOT}/{folder}' for folder in ('instseg_ros', 'launch', 'scripts')]) == 0
+    folders = ('instseg_ros', 'launch', 'scripts')
+    assert pep257(argv=[f'{ROOT}/{folder}' for folder in folders]) == 0

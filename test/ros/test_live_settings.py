@@ -1,11 +1,10 @@
 """Parameters as `ros2 param` sees them."""
 
-import pytest
-
 from instseg_ros.core import SegmentationSettings
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
-from rcl_interfaces.srv import (DescribeParameters, GetParameters,
-                                SetParameters, SetParametersAtomically)
+import pytest
+from rcl_interfaces.srv import (DescribeParameters, GetParameters, SetParameters,
+                                SetParametersAtomically)
 from rclpy.parameter import Parameter
 
 NODE = 'instance_segmentation_node'
@@ -80,6 +79,11 @@ def test_list_can_be_filled_and_emptied(rig, node):
     assert node.settings.ignored_classes == (7, 15)
     assert set_parameters(rig, ignored_classes=[])[0].successful
     assert node.settings.ignored_classes == ()
+
+
+def test_whole_number_will_do_for_a_number(rig, node):
+    assert set_parameters(rig, dist_threshold=1)[0].successful
+    assert node.settings.dist_threshold == 1.0
 
 
 def test_unknown_parameter_is_refused(rig, node):

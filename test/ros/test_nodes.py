@@ -2,15 +2,14 @@
 
 import math
 
-import numpy as np
-import pytest
-
 from diagnostic_msgs.msg import DiagnosticStatus
-from instseg_ros.ros.conversions import (array_to_image, compressed_to_array,
-                                         image_to_array, ns_to_stamp, stamp_to_ns)
+from instseg_ros.ros.conversions import (array_to_image, compressed_to_array, image_to_array,
+                                         ns_to_stamp, stamp_to_ns)
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.overlay_node import OverlayNode
 from instseg_ros.ros.tracker_node import TrackerNode
+import numpy as np
+import pytest
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image

@@ -7,10 +7,9 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from instseg_ros.ros.main import command
 from instseg_ros.topics import RECORDED
+import pytest
 from rosbags.rosbag2 import Reader
 
 ROOT = Path(__file__).parent.parent.parent

@@ -1,11 +1,10 @@
 """What `record:=true` records."""
 
-import pytest
-
 from instseg_ros.ros.launching import recorder
 from instseg_ros.topics import RECORDED
 from launch import LaunchContext
 from launch.utilities import perform_substitutions
+import pytest
 
 
 def test_recorder_takes_every_topic_and_keeps_what_is_there(tmp_path):
