@@ -11,6 +11,7 @@ import threading
 import time
 
 from fakes.pictures import make_folder
+import instseg_ros
 from instseg_ros.cameras import Camera, CameraError, CameraSettings, Capture
 from instseg_ros.cameras.capture_client import open_elsewhere, ProcessCamera, RemoteCamera
 from instseg_ros.cameras.capture_options import as_arguments
@@ -139,7 +140,7 @@ def ended(pid, timeout_s=TIMEOUT_S):
 
 
 def environment(**more):
-    root = Path(__file__).parents[1]
+    root = Path(instseg_ros.__file__).parents[1]
     return {**os.environ, 'PYTHONPATH': os.pathsep.join([str(root), str(FAKES)]), **more}
 
 

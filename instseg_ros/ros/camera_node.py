@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 import threading
+from typing import Any
 
 from instseg_ros.cameras import (Camera, CameraError, CameraSettings, Capture, EndOfStream,
                                  open_camera)
@@ -26,8 +27,8 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 8.0  # before what failed without a single fr
 class CameraNode(StageNode[CameraSettings]):
     """Reads the camera in a thread of its own and publishes frames, masks and class names."""
 
-    def __init__(self) -> None:
-        super().__init__('camera_node', CameraSettings)
+    def __init__(self, **options: Any) -> None:
+        super().__init__('camera_node', CameraSettings, **options)
         self._image = ImagePublisher(self, 'camera/image_raw', 'bgr8')
         self._mask = ImagePublisher(self, 'camera/semantic_mask', 'mono8')
         self._info = self.offer(CameraInfo, 'camera/camera_info')
