@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -469,3 +470,18 @@ def test_the_end_of_a_stream_is_the_end_of_the_process(tmp_path):
         take(camera, 1)
     assert ended(camera._process.pid)
     camera.close()
+
+
+def test_systemd_is_told(tmp_path, monkeypatch):
+    path = str(tmp_path / 'notify')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(path)
+        listening.settimeout(TIMEOUT_S)
+        monkeypatch.setenv('NOTIFY_SOCKET', path)
+        serving = Serving(tmp_path / 'run')
+        said = [listening.recv(100).decode() for _ in range(5)]
+        serving.close()
+    assert said[0] == 'READY=1'
+    assert said[1] == 'WATCHDOG_USEC=600000000\nWATCHDOG=1'  # while the camera opens
+    assert 'WATCHDOG_USEC=10000000\nWATCHDOG=1' in said
+    assert 'WATCHDOG=1' in said

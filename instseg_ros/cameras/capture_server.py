@@ -19,9 +19,11 @@ from ..core.settings import SettingsError
 from .camera import Camera, CameraError, CameraSettings, EndOfStream, open_camera
 from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, pack_capture, prepare_address,
                                QUEUED, SILENCE_S, unpack)
+from .service_manager import ServiceManager
 from .upload_watch import watched_upload
 
 READ_TIMEOUT_S = 0.1  # how soon a client or a signal is noticed
+FROZEN_S = 10.0  # a driver that holds the process up for so long will not come back
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0  # before a camera that failed is opened again
 
 log = logging.getLogger('instseg.capture')
@@ -77,8 +79,12 @@ class CaptureServer:
             self._bind(address)
         except BaseException:
             self._context.destroy(linger=0)
+            if self._lock is not None:
+                os.close(self._lock)
             raise
         log.info('listening at %s', address)
+        self._manager = ServiceManager()
+        self._manager.ready()
         if remote:
             log.warning('%s is open to other machines: all that reach it see what the camera '
                         'sees, unencrypted', address)
@@ -90,7 +96,6 @@ class CaptureServer:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(self._lock)
                 raise CameraError(f'{address}: another instseg capture listens there; end it, or '
                                   'choose another address') from None
         mask = os.umask(0o177)
@@ -170,6 +175,8 @@ class CaptureServer:
         """Enter a state and tell the clients, unless the next heartbeat is soon enough."""
         self._state = (state, opening)
         if not quiet:
+            self._manager.be_patient(
+                self._settings.opening_timeout if opening else FROZEN_S)
             self._said_s = 0.0
             self._attend()
 
@@ -185,6 +192,7 @@ class CaptureServer:
         if now - self._said_s < HEARTBEAT_S:
             return
         self._said_s = now
+        self._manager.alive()
         for identity in [i for i, heard in self._clients.items() if now - heard > SILENCE_S]:
             del self._clients[identity]
         self._tell(self._state_message())

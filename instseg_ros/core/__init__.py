@@ -11,10 +11,27 @@ Class masks to instances to tracks: numpy and OpenCV, no ROS.
 (2, [15, 15])
 """
 
+from importlib import import_module
+from typing import Any, TYPE_CHECKING
+
 from .instances import Instances
 from .segmentation import segment_instances, SegmentationSettings
 from .settings import Settings, SettingsError
-from .tracking import Tracker, TrackingSettings
+
+if TYPE_CHECKING:
+    from .tracking import Tracker, TrackingSettings
 
 __all__ = ['Instances', 'SegmentationSettings', 'Settings', 'SettingsError', 'Tracker',
            'TrackingSettings', 'segment_instances']
+
+
+# What takes SciPy's optimiser, and with it half a second to import: a capture process does
+# without, and so is back sooner after it died.
+_WHEN_ASKED_FOR = {'Tracker': 'tracking', 'TrackingSettings': 'tracking'}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is imported only when it is asked for."""
+    if name in _WHEN_ASKED_FOR:
+        return getattr(import_module(f'.{_WHEN_ASKED_FOR[name]}', __name__), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
