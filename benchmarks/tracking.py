@@ -23,8 +23,8 @@ import cv2
 import motmetrics
 import numpy as np
 
-from instseg_ros.cameras.synthetic import SyntheticScene
-from instseg_ros.core import Instances, segment_instances, SegmentationSettings
+from instseg_ros.cameras.synthetic import SceneFrame, SyntheticScene
+from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.association import box_overlaps
 from instseg_ros.core.oriented_boxes import oriented_box
@@ -159,7 +159,52 @@ def _single_frames() -> Callable:
     return lambda moment, stamp: segment_instances(moment.mask, settings)
 
 
-SEGMENTERS = {'truth': _true_instances, 'single frames': _single_frames}
+def _with_memory() -> Callable:
+    segmenter = Segmenter(SegmentationSettings(memory=True))
+    return lambda moment, stamp: segmenter.update(moment.mask, stamp)
+
+
+SEGMENTERS = {'truth': _true_instances, 'single frames': _single_frames, 'memory': _with_memory}
+
+
+class TouchingPairs:
+    """
+    Counts pairs of one class that touch, both at least half visible, and those published as two.
+
+    Published as two: most of each lies in an instance of its own. A pair is `known` when both had
+    been seen apart from others of their class in three frames; memory has nothing on the rest.
+    """
+
+    def __init__(self) -> None:
+        self.all, self.known = np.zeros(2, int), np.zeros(2, int)   # touching, published as two
+        self._seen_apart: dict[int, int] = {}
+
+    def add(self, found: Instances, moment: SceneFrame, whole: dict[int, int]) -> None:
+        """Count the pairs of one frame; `whole` is the scene's ``whole_areas``."""
+        labels, ids = moment.labels, moment.track_ids.tolist()
+        count, n = len(ids), len(found)
+        table = np.bincount(labels.ravel().astype(np.int64) * (n + 1) + found.labels.ravel(),
+                            minlength=(count + 1) * (n + 1)).reshape(count + 1, n + 1)
+        areas = table.sum(axis=1)
+        half_seen = [k for k in range(1, count + 1) if areas[k] >= 0.5 * whole[ids[k - 1]]]
+        main = [int(row[1:].argmax()) if n and row[1:].max() > row.sum() / 2 else None
+                for row in table]
+        pairs: set[tuple[int, int]] = set()
+        for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+            border = (a != b) & (a > 0) & (b > 0)
+            pairs |= set(zip(np.minimum(a, b)[border].tolist(), np.maximum(a, b)[border].tolist(),
+                             strict=True))
+        pairs = {(a, b) for a, b in pairs if moment.class_ids[a - 1] == moment.class_ids[b - 1]}
+        for a, b in pairs:
+            if a in half_seen and b in half_seen:
+                apart = main[a] is not None and main[b] is not None and main[a] != main[b]
+                self.all += (1, apart)
+                if min(self._seen_apart.get(ids[k - 1], 0) for k in (a, b)) >= 3:
+                    self.known += (1, apart)
+        together = {k for pair in pairs for k in pair}
+        for k in half_seen:
+            if k not in together:
+                self._seen_apart[ids[k - 1]] = self._seen_apart.get(ids[k - 1], 0) + 1
 
 
 def sav() -> list[Sequence]:
@@ -274,6 +319,28 @@ def compared(title: str, sequences: list[Sequence], peers: bool) -> None:
               f'{row["num_switches"]:8.0f} {row["num_fragmentations"]:9.0f}')
 
 
+def memory_worth(seeds: Iterable[int], seconds: float) -> None:
+    """Print in how many frames two people who touch are published as two."""
+    print('\nTwo objects that touch, each at least half visible, published as two')
+    for fps, missing in ((10, 0), (19, 0), (30, 0), (19, 0.3)):
+        print(f'  {fps} fps, {missing:.0%} of frames missing:', end=' ')
+        for segment in ('single frames', 'memory'):
+            totals = np.zeros((2, 2), int)
+            for seed in seeds:
+                scene, segmenter = SyntheticScene(640, 480, seed=seed), SEGMENTERS[segment]()
+                dice, pairs = np.random.default_rng(seed), TouchingPairs()
+                for i in range(int(seconds * fps)):
+                    if dice.random() >= missing:
+                        moment = scene.at(i / fps)
+                        pairs.add(segmenter(moment, round(i * 1e9 / fps)), moment,
+                                  scene.whole_areas(i / fps))
+                totals += (pairs.all, pairs.known)
+            (touch, apart), (known, known_apart) = totals.tolist()
+            print(f'{segment} {apart / max(1, touch):.3f} of {touch}, '
+                  f'{known_apart / max(1, known):.3f} of the {known} seen apart before', end='; ')
+        print(flush=True)
+
+
 def cost() -> None:
     """Print milliseconds per frame."""
     print('\nCost, 640x480, median of one run')
@@ -316,11 +383,12 @@ def main() -> None:
         install_peers()
     warnings.simplefilter('ignore')
     peers = not options.no_peers
-    seeds, seconds = (range(2), 10) if options.quick else (range(6), 30)
+    seeds, seconds = (range(2), 10) if options.quick else (range(4), 12)
     for segment in SEGMENTERS:
         for fps, missing in ((10, 0), (19, 0), (30, 0), (10, 0.3), (19, 0.3), (30, 0.3)):
             compared(f'drawn street, {segment}, {fps} fps, {missing:.0%} of frames missing',
                      synthetic(fps, missing, seeds, seconds, segment), peers)
+    memory_worth(seeds, seconds)
     compared('sav_000001, real masks', sav(), peers)
     for name in ('TUD-Campus', 'TUD-Stadtmitte'):
         for source in ('gt', 'test'):

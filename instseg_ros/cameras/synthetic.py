@@ -127,8 +127,7 @@ class SyntheticScene:
 
     def at(self, t_s: float) -> SceneFrame:
         """Return the scene ``t_s`` seconds after its start (any number, also negative)."""
-        actors = [maker(index, t_s * self._speed) for index, maker in enumerate(self._makers)]
-        figures = sorted([f for f in actors if f] + self._props, key=lambda f: f.depth)
+        figures = sorted(self._actors(t_s) + self._props, key=lambda f: f.depth)
         frame = self._background.copy()
         # 8 bits while drawing: a table look-up in OpenCV costs a tenth of NumPy's indexing.
         drawn = np.zeros(frame.shape[:2], np.uint8)
@@ -147,6 +146,22 @@ class SyntheticScene:
                           cv2.LUT(drawn, to_label).astype(np.uint16),
                           np.array([f.class_id for _, f in seen], np.uint8),
                           np.array([f.track_id for _, f in seen], np.int64))
+
+    def whole_areas(self, t_s: float) -> dict[int, int]:
+        """Return how many pixels of each track id would be seen if nothing hid anything."""
+        areas = {}
+        for figure in self._actors(t_s):
+            alone = np.zeros(self._background.shape[:2], np.uint8)
+            for points, _ in figure.parts:
+                polygon = np.rint(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+                cv2.fillConvexPoly(alone, polygon, 1, cv2.LINE_8, _SUBPIXEL_BITS)
+            areas[figure.track_id] = cv2.countNonZero(alone)
+        return areas
+
+    def _actors(self, t_s: float) -> list[_Figure]:
+        """Return everybody who is in the frame."""
+        everybody = (make(index, t_s * self._speed) for index, make in enumerate(self._makers))
+        return [figure for figure in everybody if figure]
 
     def _throw(self, index: int, number: int) -> npt.NDArray[np.float64]:
         """Return 16 uniform numbers that belong to one pass of one object."""

@@ -14,20 +14,22 @@ Class masks to instances to tracks: numpy and OpenCV, no ROS.
 from importlib import import_module
 from typing import Any, TYPE_CHECKING
 
-from .instances import Instances
-from .segmentation import segment_instances, SegmentationSettings
 from .settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from .instances import Instances
+    from .memory import Segmenter
+    from .segmentation import segment_instances, SegmentationSettings
     from .tracking import Tracker, TrackingSettings
 
-__all__ = ['Instances', 'SegmentationSettings', 'Settings', 'SettingsError', 'Tracker',
-           'TrackingSettings', 'segment_instances']
+__all__ = ['Instances', 'SegmentationSettings', 'Segmenter', 'Settings', 'SettingsError',
+           'Tracker', 'TrackingSettings', 'segment_instances']
 
-
-# What takes SciPy's optimiser, and with it half a second to import: a capture process does
-# without, and so is back sooner after it died.
-_WHEN_ASKED_FOR = {'Tracker': 'tracking', 'TrackingSettings': 'tracking'}
+# SciPy's optimiser alone takes half a second to import. A capture process needs none of this, and
+# so is back sooner after it died.
+_WHEN_ASKED_FOR = {
+    'Instances': 'instances', 'Segmenter': 'memory', 'SegmentationSettings': 'segmentation',
+    'Tracker': 'tracking', 'TrackingSettings': 'tracking', 'segment_instances': 'segmentation'}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,171 @@
+"""
+How fast class masks are split, beside Sony's modlib and one labelling pass of OpenCV.
+
+Both sides get the same masks on the same cores, in turns, split and oriented boxes; the figures
+are medians in milliseconds. ``python benchmarks/speed.py [--quick]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from instseg_ros.core import SegmentationSettings, segment_instances  # noqa: E402
+
+from splitter_peers import Peer  # noqa: E402
+
+SETTINGS = SegmentationSettings()
+
+
+def scene(height: int, width: int, count: int, cover: float = 0.25, class_id: int = 15,
+          ) -> np.ndarray:
+    """Return ellipses, some of which touch, that cover about ``cover`` of the frame."""
+    rng = np.random.default_rng(count)
+    mask = np.zeros((height, width), np.uint8)
+    for _ in range(count):
+        long = np.sqrt(cover * height * width / count / np.pi / 0.6)
+        axes = (round(long), round(long * rng.uniform(0.4, 0.8)))
+        centre = rng.integers(long, (width - long, height - long))
+        cv2.ellipse(mask, centre.tolist(), axes, rng.uniform(0, 180), 0, 360, class_id, -1)
+    return mask
+
+
+def timed(function, *arguments) -> float:
+    """Return the milliseconds of one call."""
+    start = time.perf_counter()
+    function(*arguments)
+    return (time.perf_counter() - start) * 1e3
+
+
+def pair(mask: np.ndarray, peer: Peer | None, repeats: int) -> tuple[float, float, float]:
+    """Return the medians of this splitter, the peer, and a labelling pass, taken in turns."""
+    binary = (mask > 0).view(np.uint8)
+    segment_instances(mask, SETTINGS)
+    ours, theirs, passes = [], [], []
+    for _ in range(repeats):
+        ours.append(timed(segment_instances, mask, SETTINGS))
+        passes.append(timed(cv2.connectedComponentsWithStats, binary))
+        if peer:
+            theirs.append(peer.segment(mask)[0][0] * 1e3)
+    return (float(np.median(ours)), float(np.median(theirs)) if peer else float('nan'),
+            float(np.median(passes)))
+
+
+def synthetic(peer: Peer | None, repeats: int) -> None:
+    """Print the table of drawn scenes."""
+    print('\n| scene | ours | modlib | times faster | labelling pass | ours / pass |\n'
+          '|---|---|---|---|---|---|')
+    for height, width in ((320, 320), (480, 640), (1080, 1920)):
+        for count in (3, 10, 50):
+            mask = scene(height, width, count)
+            ours, theirs, one_pass = pair(mask, peer, repeats)
+            print(f'| {width}x{height}, {count} objects | {ours:.2f} | {theirs:.1f} | '
+                  f'{theirs / ours:.0f} | {one_pass:.2f} | {ours / one_pass:.1f} |', flush=True)
+
+
+def photos(peer: Peer | None, every: int) -> None:
+    """Print the table of real masks."""
+    print('\n| data | ours: median, mean, slowest | modlib: median, mean | times faster: mean, '
+          'median, least |\n|---|---|---|---|')
+    for kind in ('coco_voc20', 'nuclei'):
+        files = sorted((ROOT.parent / 'shared' / 'data' / 'masks' / kind).glob('*.npz'))[::every]
+        if not files:
+            print(f'| {kind} | not here | | |')
+            continue
+        rows = np.array([pair(np.load(file)['semantic'], peer, 5) for file in files])
+        ours, theirs = rows[:, 0], rows[:, 1]
+        quotient = theirs / ours
+        print(f'| {kind}, {len(files)} images | {np.median(ours):.2f}, {ours.mean():.2f}, '
+              f'{ours.max():.2f} | {np.median(theirs):.1f}, {theirs.mean():.1f} | '
+              f'{theirs.mean() / ours.mean():.0f}, {np.median(quotient):.0f}, '
+              f'{quotient.min():.1f} |', flush=True)
+
+
+def growth(repeats: int) -> None:
+    """Print what many small objects cost beside few large ones of the same total area."""
+    few, many = (pair(scene(1080, 1920, count), None, repeats)[0] for count in (20, 200))
+    print(f'\n1920x1080, same total area: 20 objects {few:.1f} ms, 200 objects {many:.1f} ms, '
+          f'{many / few:.1f} times')
+
+
+def memory() -> None:
+    """Print the extra memory at the peak, in bytes for each pixel of the frame."""
+    print('\n| frame | bytes a pixel as NumPy counts | as the system counts |\n|---|---|---|')
+    shape = (3040, 4056)
+    dumbbell = np.zeros(shape, np.uint8)
+    cv2.circle(dumbbell, (1100, 1520), 1050, 15, -1)
+    cv2.circle(dumbbell, (2950, 1520), 1050, 15, -1)
+    for name, mask in (('4056x3040, 50 objects', scene(*shape, 50)),
+                       ('4056x3040, two that fill it', dumbbell)):
+        tracemalloc.start()
+        segment_instances(mask, SETTINGS)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        child = os.fork()
+        if not child:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            segment_instances(mask, SETTINGS)
+            after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            print(f'| {name} | {peak / mask.size:.1f} | {(after - before) * 1024 / mask.size:.1f}'
+                  ' |', flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+def worst() -> None:
+    """Print the time for masks that no camera gives."""
+    rng = np.random.default_rng(0)
+    shape = (3040, 4056)
+    rows, columns = np.indices(shape, sparse=True)
+    print('\n| 4056x3040 | seconds | instances |\n|---|---|---|')
+    for name, make in (
+            ('one class everywhere', lambda: np.full(shape, 15, np.uint8)),
+            ('checkerboard', lambda: ((rows + columns) % 2).astype(np.uint8)),
+            ('dots', lambda: ((rows % 2 == 0) & (columns % 2 == 0)).astype(np.uint8)),
+            ('noise, two classes', lambda: rng.integers(0, 3, shape, np.uint8)),
+            ('noise, one pixel in three', lambda: (rng.random(shape) < 0.35).astype(np.uint8)),
+            ('noise, half', lambda: rng.integers(0, 2, shape, np.uint8)),
+            ('noise, all 256 values', lambda: rng.integers(0, 256, shape, np.uint8))):
+        mask = make()
+        start = time.perf_counter()
+        count = len(segment_instances(mask, SETTINGS))
+        print(f'| {name} | {time.perf_counter() - start:.1f} | {count} |', flush=True)
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--quick', action='store_true', help='fewer repetitions and images')
+    quick = parser.parse_args().quick
+    try:
+        peer = Peer('modlib')
+    except (RuntimeError, OSError) as error:
+        print(f'without modlib: {error}')
+        peer = None
+    print(f'{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, '
+          f'NumPy {np.__version__}, OpenCV {cv2.__version__}, one thread for each side'
+          f'\nMilliseconds, medians of {5 if quick else 15} pairs taken in turns')
+    cv2.setNumThreads(1)
+    synthetic(peer, 5 if quick else 15)
+    photos(peer, 10 if quick else 1)
+    growth(5 if quick else 15)
+    memory()
+    worst()
+    if peer:
+        peer.close()
+
+
+if __name__ == '__main__':
+    main()

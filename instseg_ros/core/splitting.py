@@ -1,0 +1,581 @@
+"""
+Splitting: which parts of one connected component are objects of their own.
+
+The distance of every pixel to the border of its component has one hill for each part of the
+shape. Hills meet at necks. Hills are joined, the least likely border first, until every border
+left is clear enough to be a cut; ``docs/method.md`` shows the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+import heapq
+from itertools import count as count_up
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .components import hull_area
+
+# A component is analysed on a grid on which it covers about this many cells, so that the cost
+# does not grow with the picture; on 170 photos 3000 to 20000 cells split equally well.
+ANALYSIS_AREA = 6000
+# The same limit for the box around a component: a thin diagonal covers little of its box.
+ANALYSIS_BOX = 10 * ANALYSIS_AREA
+# Hills whose saddle is higher than this part of the lower peak are one hill: ripples of the
+# digital border, not necks.
+RIPPLE = 0.9
+NO_DOUBT = (0.0, 0.0)
+# Where a cut is allowed: learned by benchmarks/learn_cuts.py, see docs/method.md.
+ALLOWED = (0.55, -6.0, 2.0, 0.135)
+
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Region:
+    """
+    One part of a component: a basin or several joined.
+
+    Attributes
+    ----------
+    peak : float
+        Largest distance to the component's border: the half width of the part, in cells.
+    area : float
+        In cells.
+    hull : ndarray of shape (K, 1, 2), int32
+        Convex hull through the centres of the cells, x and y.
+    hull_area : float
+        Cells inside the hull.
+
+    """
+
+    peak: float
+    area: float
+    hull: npt.NDArray[np.int32]
+    hull_area: float
+
+
+@dataclass
+class Border:
+    """
+    Where two parts meet.
+
+    Attributes
+    ----------
+    saddle : float
+        Largest distance to the component's border on the common border: half the neck's width,
+        in cells.
+    neck : float
+        The saddle over the peak of the slimmer part.
+    whole, parts : float
+        Concavity (the share of the hull that is not covered) of the two parts as one, and of
+        both by themselves.
+    ratio : float
+        The neck over what the shapes allow; a cut is made where it is below ``dist_threshold``.
+        Infinite where a part is too small to stand alone.
+
+    """
+
+    saddle: float
+    neck: float = 0.0
+    whole: float = 0.0
+    parts: float = 0.0
+    ratio: float = math.inf
+
+
+@dataclass(frozen=True)
+class Survey:
+    """
+    The hills of one component.
+
+    Attributes
+    ----------
+    depth : ndarray of shape (h, w), float32
+        Distance to the border in cells; 0 outside and on the outermost cells.
+    basins : ndarray of shape (h, w), int32
+        0 outside, 1..n the hills.
+    regions : list of Region
+        Region of hill k is ``regions[k - 1]``.
+    links : dict of (int, int) to float
+        Highest saddle between two hills that touch; the smaller label first.
+    cell : float
+        Pixels that a cell stands for.
+
+    """
+
+    depth: npt.NDArray[np.float32]
+    basins: npt.NDArray[np.int32]
+    regions: list[Region]
+    links: dict[tuple[int, int], float]
+    cell: float
+
+
+@dataclass
+class Parts:
+    """
+    The parts of one component.
+
+    Attributes
+    ----------
+    depth : ndarray of shape (h, w), float32
+        Distance to the border in cells; 0 outside and on the outermost cells.
+    basins : ndarray of shape (h, w), int32
+        0 outside, 1..n the hills as they are joined when only ripples are ignored.
+    group : ndarray of shape (n + 1,), int32
+        Part of each basin, 0 for 0; the parts are 1..m.
+    regions : list of Region
+        Region of part k is ``regions[k - 1]``.
+    cuts : dict of (int, int) to Border
+        Borders between parts, by pairs of parts.
+    joined : list of (Border, int, int)
+        Borders that were given up, in order, with a basin of each side.
+
+    """
+
+    depth: npt.NDArray[np.float32]
+    basins: npt.NDArray[np.int32]
+    group: npt.NDArray[np.int32]
+    regions: list[Region]
+    cuts: dict[tuple[int, int], Border] = field(default_factory=dict)
+    joined: list[tuple[Border, int, int]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of parts."""
+        return len(self.regions)
+
+    def doubts(self, dist_threshold: float) -> list[tuple[float, float]]:
+        """
+        Return how near each part's decisions came to being otherwise.
+
+        Returns
+        -------
+        list of (cut_doubt, join_doubt)
+            The largest quotient of ratio and threshold of the part's cuts, and of threshold and
+            ratio of what was joined in it: 0 no such decision, 1 on the edge.
+
+        """
+        doubts = [[0.0, 0.0] for _ in self.regions]
+        for pair, border in self.cuts.items():
+            for part in pair:
+                doubts[part - 1][0] = max(doubts[part - 1][0], border.ratio / dist_threshold)
+        for border, basin, _ in self.joined:
+            part = int(self.group[basin])
+            doubts[part - 1][1] = max(doubts[part - 1][1], dist_threshold / border.ratio)
+        return [(cut, joined) for cut, joined in doubts]
+
+
+def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float32]:
+    """
+    Return the distance to the border, on a grid of at most about ``ANALYSIS_AREA`` cells.
+
+    Distances are measured on the full grid and reduced by their maximum, which keeps necks of
+    any width: reducing the mask itself lost 0.02 PQ.
+
+    Parameters
+    ----------
+    inside : ndarray of shape (h + 2, w + 2), uint8
+        Non-zero on the component, with a border of zeros.
+    area : int
+        Pixels of the component.
+
+    Returns
+    -------
+    ndarray of shape (h' + 2, w' + 2), float32
+        In cells of the reduced grid, with a border of zeros.
+
+    """
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
+    scale = math.sqrt(max(area / ANALYSIS_AREA, inside.size / ANALYSIS_BOX))
+    if scale <= 1:
+        return depth
+    side = math.ceil(scale) | 1
+    cv2.dilate(depth, np.ones((side, side), np.uint8), dst=depth)
+    height, width = inside.shape[0] - 2, inside.shape[1] - 2
+    rows = _cells(round(height / scale) or 1, height) + 1
+    columns = _cells(round(width / scale) or 1, width) + 1
+    reduced = depth[rows[:, None], columns]
+    reduced /= np.float32(scale)
+    return cv2.copyMakeBorder(reduced, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+
+
+def _cells(count: int, size: int) -> npt.NDArray[np.intp]:
+    """Return the indices of ``count`` samples spread evenly, and symmetrically, over ``size``."""
+    return ((np.arange(count) * 2 + 1) * size // (2 * count)).astype(np.intp)
+
+
+def hills(depth: npt.NDArray[np.float32],
+          ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
+    """
+    Label every cell by the peak that steepest ascent leads to.
+
+    Each cell points to its highest neighbour; following the pointers doubles the step each time
+    (pointer jumping), so it ends after the logarithm of the longest way. Height and index go
+    together through one dilation: the index, in the low bits, also decides between equals, so
+    plateaus need no care.
+
+    Parameters
+    ----------
+    depth : ndarray of shape (h, w), float32
+        With a border of zeros.
+
+    Returns
+    -------
+    labels : ndarray of shape (h, w), int32
+        0 where ``depth`` is 0, otherwise 1..n.
+    peaks : ndarray of shape (n + 1,), int64
+        Where the peak of each label is in the flat image; 0 for label 0.
+
+    """
+    outside = depth == 0
+    # The digital distance map has ripples; a little smoothing removes most of the tiny hills.
+    smooth = cv2.GaussianBlur(depth, (3, 3), 0)
+    size = 1 << depth.size.bit_length()
+    keys = np.rint(smooth * 64).astype(np.float64)
+    keys *= size
+    keys += np.arange(depth.size).reshape(depth.shape)
+    keys[outside] = 0
+    up = cv2.dilate(keys, _NEIGHBOURS).astype(np.intp)
+    up &= size - 1
+    up[outside] = 0
+    up = up.ravel()
+    # Cell 0 is outside: its peak is itself.
+    peaks = np.flatnonzero(up == np.arange(len(up)))
+    while True:
+        further = up[up]
+        if (further == up).all():
+            break
+        up = further
+    numbers = np.zeros(len(up), np.int32)
+    numbers[peaks] = np.arange(len(peaks))
+    return numbers[up].reshape(depth.shape), peaks
+
+
+def saddles(depth: npt.NDArray[np.float32], labels: npt.NDArray[np.int32],
+            ) -> list[tuple[float, int, int]]:
+    """
+    Return the highest saddle between every two labels that touch, highest first.
+
+    Parameters
+    ----------
+    depth : ndarray of shape (h, w), float32
+    labels : ndarray of shape (h, w), int32
+        With a border of zeros.
+
+    Returns
+    -------
+    list of (saddle, label, label)
+        The first label is the smaller.
+
+    """
+    # Only cells beside a higher label: float32, which dilation takes, is exact up to 2**24.
+    high = cv2.dilate(labels.astype(np.float32), _NEIGHBOURS)
+    cells = np.flatnonzero((high > labels) & (labels > 0))
+    width = labels.shape[1]
+    beside = cells[:, None] + np.array([-width - 1, -width, -width + 1, -1, 1, width - 1, width,
+                                        width + 1])
+    flat, heights = labels.ravel(), depth.ravel()
+    one, other = flat[cells][:, None], flat[beside]
+    at, side = np.nonzero(other > one)
+    height = np.minimum(heights[cells][at], heights[beside[at, side]])
+    pair = one[at, 0].astype(np.int64) << 32 | other[at, side]
+    order = np.lexsort((pair, -height))
+    _, first = np.unique(pair[order], return_index=True)
+    first = order[np.sort(first)]
+    return [(s, p >> 32, p & 0xFFFFFFFF)
+            for s, p in zip(height[first].tolist(), pair[first].tolist(), strict=True)]
+
+
+def union(one: Region, other: Region) -> Region:
+    """Return two parts as one."""
+    hull = cv2.convexHull(np.concatenate([one.hull, other.hull]))
+    return Region(max(one.peak, other.peak), one.area + other.area, hull, hull_area(hull))
+
+
+def judge(saddle: float, one: Region, other: Region) -> Border:
+    """
+    Return the border between two parts and how clear a cut it would be.
+
+    A narrow neck is what tells two objects from one, but how narrow depends on the shapes: where
+    the whole is very concave it has limbs, and only the narrowest necks are cuts, unless the
+    parts are just as concave by themselves.
+    """
+    both = union(one, other)
+    neck = saddle / min(one.peak, other.peak)
+    whole = max(0.0, 1 - both.area / both.hull_area)
+    parts = max(0.0, 1 - both.area / (one.hull_area + other.hull_area))
+    sizes = math.log(min(one.area, other.area) / max(one.area, other.area))
+    allowed = math.exp(ALLOWED[0] + ALLOWED[1] * whole ** 2 + ALLOWED[2] * parts ** 2
+                       + ALLOWED[3] * sizes)
+    return Border(saddle, neck, whole, parts, neck / allowed)
+
+
+def _join_ripples(peaks: list[float], borders: list[tuple[float, int, int]]) -> list[int]:
+    """Return the representative of each hill after ripples are joined, highest saddle first."""
+    parent = list(range(len(peaks)))
+
+    def find(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = node = parent[parent[node]]
+        return node
+
+    for saddle, a, b in borders:
+        a, b = find(a), find(b)
+        if a != b and saddle >= RIPPLE * min(peaks[a], peaks[b]):
+            low, high = (a, b) if peaks[a] < peaks[b] else (b, a)
+            parent[low] = high
+    return [find(node) for node in range(len(peaks))]
+
+
+def _pack(shapes: list[tuple[int, ...]]) -> tuple[list[tuple[slice, slice]], tuple[int, int]]:
+    """Return places for rectangles on one sheet, row by row, and the sheet's shape."""
+    width = max(max(w for _, w in shapes), round(math.sqrt(sum(h * w for h, w in shapes))))
+    places: dict[int, tuple[slice, slice]] = {}
+    top = bottom = left = 0
+    for k in sorted(range(len(shapes)), key=lambda k: -shapes[k][0]):
+        h, w = shapes[k]
+        if left + w > width:
+            top, left = bottom, 0
+        places[k] = slice(top, top + h), slice(left, left + w)
+        left += w
+        bottom = max(bottom, top + h)
+    return [places[k] for k in range(len(shapes))], (bottom, width)
+
+
+def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Survey]:
+    """
+    Find the hills of components, ripples joined, and the saddles between them.
+
+    All components go over one sheet: most are small, and take less time than a NumPy call.
+
+    Parameters
+    ----------
+    components : sequence of (inside, area)
+        ``inside``, ndarray of shape (h + 2, w + 2), uint8, is non-zero on the component and has
+        a border of zeros; ``area`` counts its pixels.
+
+    Returns
+    -------
+    list of Survey
+
+    """
+    depths = [depth_map(inside, area) for inside, area in components]
+    places, shape = _pack([depth.shape for depth in depths])
+    sheet = np.zeros(shape, np.float32)
+    owners = np.zeros(shape, np.int32)
+    for k, (place, depth) in enumerate(zip(places, depths, strict=True)):
+        sheet[place] = depth
+        owners[place] = k
+    labels, tops = hills(sheet)
+    peaks = sheet.ravel()[tops]
+    borders = saddles(sheet, labels)
+    parent = np.array(_join_ripples(peaks.tolist(), borders))
+    # Number the joined hills of each component from 1.
+    roots = np.flatnonzero(parent == np.arange(len(parent)))[1:]
+    owner = owners.ravel()[tops[roots]]
+    order = np.argsort(owner, kind='stable')
+    roots, owner = roots[order], owner[order]
+    counts = np.bincount(owner, minlength=len(depths))
+    starts = np.cumsum(counts) - counts
+    numbers = np.zeros(len(parent), np.int32)
+    numbers[roots] = np.arange(len(roots)) - starts[owner] + 1
+    numbers = numbers[parent]
+    basins = numbers[labels]
+    cells = np.bincount(parent[labels].ravel(), minlength=len(parent))[roots].tolist()
+    heights = peaks[roots].tolist()
+    links: list[dict[tuple[int, int], float]] = [{} for _ in depths]
+    if borders:
+        ends = np.array([(a, b) for _, a, b in borders])
+        which = owners.ravel()[tops[ends[:, 0]]].tolist()
+        pairs = np.sort(numbers[ends], axis=1).tolist()
+        for (saddle, _, _), k, (a, b) in zip(borders, which, pairs, strict=True):
+            if a != b:
+                links[k].setdefault((a, b), saddle)
+    surveys = []
+    for k, (place, (_, area)) in enumerate(zip(places, components, strict=True)):
+        start, count = int(starts[k]), int(counts[k])
+        here = basins[place]
+        regions = []
+        for n in range(count):
+            # Without a second hill nobody asks for the hull.
+            hull = _hull(here == n + 1) if count > 1 else np.empty((0, 1, 2), np.int32)
+            regions.append(Region(heights[start + n], float(cells[start + n]), hull,
+                                  hull_area(hull) if count > 1 else 0.0))
+        surveys.append(Survey(sheet[place], here, regions, links[k],
+                              area / sum(cells[start:start + count])))
+    return surveys
+
+
+def _hull(pixels: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Return the convex hull through the centres of pixels."""
+    contours, _ = cv2.findContours(pixels.view(np.uint8), cv2.RETR_EXTERNAL,
+                                   cv2.CHAIN_APPROX_SIMPLE)
+    return cv2.convexHull(contours[0] if len(contours) == 1 else np.concatenate(contours))
+
+
+def join(found: Survey, dist_threshold: float, min_area: float) -> Parts:
+    """
+    Join hills, the least likely border first, until every border left is a cut.
+
+    The order does not depend on ``dist_threshold``, so the parts at a lower threshold are unions
+    of the parts at a higher one.
+
+    Parameters
+    ----------
+    found : Survey
+        The hills.
+    dist_threshold : float
+        Borders whose ratio is below are cuts: 0 none, higher more.
+    min_area : float
+        Parts of fewer pixels are joined to a neighbour, in pixels.
+
+    Returns
+    -------
+    Parts
+
+    """
+    alive = dict(enumerate(found.regions, 1))
+    parent = list(range(len(alive) + 1))
+    around: dict[int, dict[int, Border]] = {k: {} for k in alive}
+    heap: list[tuple[float, int, int, int, Border]] = []
+    turns = count_up()
+
+    def meet(a: int, b: int, saddle: float) -> None:
+        one, other = alive[a], alive[b]
+        small = min(one.area, other.area) * found.cell < min_area
+        border = Border(saddle) if small else judge(saddle, one, other)
+        around[a][b] = around[b][a] = border
+        # Of borders that must go, the widest goes first.
+        key = -border.ratio if border.ratio < math.inf else -1e9 - saddle
+        heapq.heappush(heap, (key, min(a, b), max(a, b), next(turns), border))
+
+    for (a, b), saddle in found.links.items():
+        meet(a, b, saddle)
+    joined = []
+    while heap:
+        _, a, b, _, border = heapq.heappop(heap)
+        if around.get(a, {}).get(b) is not border:
+            continue
+        if border.ratio < dist_threshold:
+            break
+        joined.append((border, a, b))
+        parent[b] = a
+        alive[a] = union(alive[a], alive.pop(b))
+        beside = around.pop(b)
+        for c, other in around[a].items():
+            beside[c] = Border(max(other.saddle, beside[c].saddle)) if c in beside else other
+        around[a] = {}
+        for c in beside.keys() - {a, b}:
+            around[c].pop(b, None)
+            meet(a, c, beside[c].saddle)
+    numbers = {k: n for n, k in enumerate(alive, 1)}
+    group = np.zeros(len(parent), np.int32)
+    for k in range(1, len(parent)):
+        root = k
+        while parent[root] != root:
+            root = parent[root]
+        group[k] = numbers[root]
+    cuts = {(numbers[a], numbers[b]): border for a in alive for b, border in around[a].items()
+            if a < b}
+    return Parts(found.depth, found.basins, group, list(alive.values()), cuts, joined)
+
+
+def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
+          ) -> tuple[npt.NDArray[np.uint16], list[int]]:
+    """
+    Give every pixel of a component its part.
+
+    Parameters
+    ----------
+    parts : Parts
+        At most 65535.
+    inside : ndarray of shape (h + 2, w + 2), uint8
+        Non-zero on the component, with a border of zeros.
+    min_area : int
+        A part that turns out to have fewer pixels goes to its neighbours.
+
+    Returns
+    -------
+    labels : ndarray of shape (h, w), uint16
+        0 outside the component, otherwise the part; every part is one 8-connected piece.
+    kept : list of int
+        The parts that are there.
+
+    """
+    exact = parts.depth.shape == inside.shape
+    inside = inside[1:-1, 1:-1]
+    labels = parts.group.astype(np.uint16)[
+        parts.basins[1:-1, 1:-1] if exact else spread(parts.basins, inside.shape)]
+    if exact:
+        return labels, list(range(1, len(parts) + 1))
+    labels[inside == 0] = 0
+    kept = []
+    for k in range(1, len(parts) + 1):
+        here = (labels == k).view(np.uint8)
+        contours, _ = cv2.findContours(here, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        if len(contours) > 1:
+            # Seen on the full grid, a part can have crumbs behind a border: they change sides.
+            _, pieces, stats, _ = cv2.connectedComponentsWithStats(here, connectivity=8)
+            crumbs = pieces != int(stats[1:, cv2.CC_STAT_AREA].argmax()) + 1
+            crumbs &= pieces != 0
+            labels[crumbs] = 0
+            here[crumbs] = 0
+        if cv2.countNonZero(here) >= max(min_area, 1):
+            kept.append(k)
+        else:
+            labels[here != 0] = 0
+    if not kept:
+        labels[inside != 0] = 1
+        return labels, [1]
+    grow(labels, inside, inside.size)
+    return labels, kept
+
+
+def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
+    """
+    Enlarge a reduced grid with a border to the pixels of a crop.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (h' + 2, w' + 2)
+        The border is left out.
+    shape : tuple of int
+        (h, w) of the crop.
+
+    Returns
+    -------
+    ndarray of shape (h, w)
+
+    """
+    rows = _cells(shape[0], cells.shape[0] - 2) + 1
+    columns = _cells(shape[1], cells.shape[1] - 2) + 1
+    return cells[rows[:, None], columns]
+
+
+def grow(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8], steps: int) -> None:
+    """
+    Let labels grow over their component, a pixel a step, where no other label is yet.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (h, w), uint16
+        Changed in place; 0 where labels may grow.
+    inside : ndarray of shape (h, w), uint8
+        Labels grow where it is non-zero.
+    steps : int
+        Growing ends after so many steps, or when there is nothing left to grow over.
+
+    """
+    free = (inside != 0) & (labels == 0)
+    for _ in range(steps):
+        if not free.any():
+            return
+        grown = cv2.dilate(labels, _NEIGHBOURS)
+        grown[~free] = 0
+        if not grown.any():
+            return
+        labels += grown
+        free &= grown == 0

@@ -1,0 +1,268 @@
+import numpy as np
+import pytest
+
+from instseg_ros.cameras.synthetic import SyntheticScene
+from instseg_ros.core import Instances, segment_instances, SegmentationSettings
+from instseg_ros.core import Tracker, TrackingSettings
+from instseg_ros.core.association import assign, common_shift, oriented_overlaps
+from instseg_ros.core.footprints import Footprints
+from instseg_ros.core.motion import Motion
+
+FRAME_NS = 50_000_000
+EVERYTHING = SegmentationSettings(dist_threshold=0, size_threshold=1)
+
+
+def drawn(*boxes, shape=(120, 200), shift=(0, 0)):
+    """Return a class mask with boxes (x, y, w, h[, class])."""
+    mask = np.zeros(shape, np.uint8)
+    for x, y, w, h, *kind in boxes:
+        x, y = round(x + shift[0]), round(y + shift[1])
+        mask[max(y, 0):max(y + h, 0), max(x, 0):max(x + w, 0)] = kind[0] if kind else 15
+    return mask
+
+
+def seen(*boxes, **options):
+    return segment_instances(drawn(*boxes, **options), EVERYTHING)
+
+
+def by_place(instances, ids):
+    """Return ids from left to right."""
+    order = np.argsort(instances.boxes[:, 0], kind='stable')
+    return np.asarray(ids)[order].tolist()
+
+
+def run(tracker, scenes, start=0, step=FRAME_NS):
+    """Return ids from left to right for every scene."""
+    return [by_place(s, tracker.update(s, start + i * step)) for i, s in enumerate(scenes)]
+
+
+def test_an_id_is_given_after_confirmation_and_kept():
+    tracker = Tracker(TrackingSettings(confirm_frames=3))
+    ids = run(tracker, [seen((10 + 4 * i, 20, 20, 40)) for i in range(6)])
+    assert ids == [[0], [0], [1], [1], [1], [1]]
+
+
+def test_one_frame_is_enough_when_settings_say_so():
+    tracker = Tracker(TrackingSettings(confirm_frames=1))
+    assert tracker.update(seen((5, 5, 9, 9)), 0).tolist() == [1]
+
+
+def test_empty_frames_have_no_ids_and_objects_come_back():
+    tracker = Tracker(TrackingSettings())
+    ids = run(tracker, [seen((50, 20, 20, 40))] * 3 + [seen()] * 4 + [seen((50, 20, 20, 40))])
+    assert ids == [[0], [1], [1], [], [], [], [], [1]]
+    assert tracker.update(seen(), 10 * FRAME_NS).dtype == np.int64
+
+
+def test_a_lost_object_is_given_up_in_time_not_in_frames():
+    for step, back in ((FRAME_NS, 1), (8 * FRAME_NS, 2)):
+        tracker = Tracker(TrackingSettings(max_lost_s=0.5, confirm_frames=1))
+        scenes = [seen((50, 20, 20, 40))] * 2 + [seen()] * 3 + [seen((50, 20, 20, 40))]
+        assert run(tracker, scenes, step=step)[-1] == [back]
+
+
+def test_crossing_boxes_keep_their_ids_through_the_blob():
+    tracker = Tracker(TrackingSettings())
+    scenes = [seen((10 + 5 * i, 20, 20, 40), (170 - 5 * i, 28, 20, 50)) for i in range(33)]
+    assert any(len(s) == 1 for s in scenes)
+    ids = run(tracker, scenes)
+    assert ids[3] == [1, 2]
+    assert ids[-1] == [2, 1]
+    assert {i for frame in ids for i in frame} == {0, 1, 2}
+
+
+def test_dropped_frames_and_changing_rates_do_not_matter():
+    tracker = Tracker(TrackingSettings())
+    times = np.cumsum(np.random.default_rng(1).choice([0.03, 0.1, 0.2], 25))
+    for t in times:
+        frame = seen((10 + 40 * t, 20, 18, 40), (180 - 35 * t, 70, 18, 30))
+        ids = tracker.update(frame, round(t * 1e9))
+    assert sorted(ids.tolist()) == [1, 2]
+
+
+def test_a_pushed_camera_renumbers_nobody():
+    tracker = Tracker(TrackingSettings())
+    boxes = [(20, 20, 12, 30), (70, 60, 16, 24), (120, 15, 14, 40), (150, 80, 20, 16)]
+    before = run(tracker, [seen(*boxes)] * 4)[-1]
+    assert run(tracker, [seen(*boxes, shift=(25, -12))], start=4 * FRAME_NS)[-1] == before
+
+
+def test_a_class_that_flickers_keeps_its_id():
+    tracker = Tracker(TrackingSettings())
+    ids = run(tracker, [seen((50, 20, 40, 30, 7 if i != 4 else 6)) for i in range(8)])
+    assert ids[2:] == [[1]] * 6
+
+
+@pytest.mark.parametrize(('stamp_ns', 'cause'), [
+    (0, 'time went back by 0.500 s'), (20_500_000_000, 'no frame for 20.000 s')])
+def test_jumps_of_time_start_anew_and_say_so(stamp_ns, cause):
+    tracker = Tracker(TrackingSettings(confirm_frames=1))
+    box = seen((50, 20, 20, 40))
+    assert tracker.update(box, 500_000_000).tolist() == [1]
+    assert tracker.reset_cause == ''
+    assert tracker.update(box, stamp_ns).tolist() == [2]
+    assert tracker.reset_cause == cause
+    assert tracker.update(box, stamp_ns + FRAME_NS).tolist() == [2]
+    assert tracker.reset_cause == ''
+
+
+def test_ids_are_never_used_again_and_belong_to_one_tracker():
+    one, other = (Tracker(TrackingSettings(confirm_frames=1)) for _ in range(2))
+    box = seen((50, 20, 20, 40))
+    assert one.update(box, 0).tolist() == [1]
+    one.reset()
+    assert one.update(box, FRAME_NS).tolist() == [2]
+    assert other.update(box, 0).tolist() == [1]
+
+
+def test_masks_of_another_size_start_anew():
+    tracker = Tracker(TrackingSettings(confirm_frames=1))
+    tracker.update(seen((5, 5, 20, 20)), 0)
+    assert tracker.update(seen((5, 5, 20, 20), shape=(60, 60)), FRAME_NS).tolist() == [2]
+    assert 'masks changed' in tracker.reset_cause
+
+
+def test_somebody_leaving_does_not_hand_the_id_to_somebody_entering():
+    tracker = Tracker(TrackingSettings())
+    out = [seen((150 + 6 * i, 20, 20, 40)) for i in range(10)]
+    back = [seen((190 - 6 * i, 70, 20, 40)) for i in range(5)]
+    ids = run(tracker, out + back)
+    assert ids[-1] == [2]
+
+
+def test_retuned_masks_keep_their_ids():
+    tracker = Tracker(TrackingSettings(retune_frames=5))
+    tracker.follow(SegmentationSettings(dist_threshold=0.5))
+    whole, shrunken = seen((50, 20, 40, 60)), seen((62, 38, 16, 24))
+    assert run(tracker, [whole] * 4)[-1] == [1]
+    tracker.follow(SegmentationSettings(dist_threshold=0.1))
+    ids = run(tracker, [shrunken] * 3 + [seen()] + [whole], start=4 * FRAME_NS)
+    assert ids == [[1], [1], [1], [], [1]]
+
+
+def test_parts_made_by_retuning_get_no_ids_while_it_is_tolerated():
+    tracker = Tracker(TrackingSettings(retune_frames=6))
+    whole, parts = seen((50, 20, 60, 30)), seen((50, 20, 35, 30), (86, 20, 24, 30))
+    run(tracker, [whole] * 4)
+    tracker.tolerate()
+    ids = run(tracker, [parts] * 4 + [whole] * 2, start=4 * FRAME_NS)
+    assert ids == [[1, 0]] * 4 + [[1]] * 2
+
+
+@pytest.mark.parametrize('changes', [{'size_threshold': 500}, {'ignored_classes': (15,)}])
+def test_what_the_segmentation_excludes_cannot_come_back(changes):
+    tracker = Tracker(TrackingSettings(confirm_frames=1))
+    tracker.follow(SegmentationSettings())
+    small, large = (20, 20, 10, 20), (100, 20, 40, 60, 7)
+    run(tracker, [seen(small, large)] * 3)
+    tracker.follow(SegmentationSettings(**changes))
+    run(tracker, [seen(large)] * 2, start=3 * FRAME_NS)
+    tracker.follow(SegmentationSettings())
+    tracker.tolerate(0)
+    assert run(tracker, [seen(small, large)], start=5 * FRAME_NS)[-1] == [3, 1]
+
+
+def test_overlapping_boxes_without_masks_are_followed():
+    def boxes(*rows):
+        x, y, w, h = np.array(rows, float).T
+        return Instances(np.zeros((0, 0), np.uint16), np.full(len(x), 15, np.uint8),
+                         (w * h).astype(np.int64), np.ones(len(x)),
+                         np.stack([x, y, x + w, y + h], 1),
+                         np.stack([x + w / 2, y + h / 2, h, w, x * 0 + np.pi / 2], 1))
+    tracker = Tracker(TrackingSettings())
+    ids = [tracker.update(boxes((10 + 4 * i, 20, 30, 60), (90 - 4 * i, 24, 30, 70)),
+                          i * FRAME_NS).tolist() for i in range(20)]
+    assert ids[1:] == [[1, 2]] * 19
+
+
+@pytest.mark.parametrize(('fps', 'missing'), [(10, 0), (19, 0.3), (30, 0)])
+def test_a_drawn_street_has_few_wrong_ids(fps, missing):
+    tracker, dice = Tracker(TrackingSettings()), np.random.default_rng(0)
+    scene = SyntheticScene(320, 240, seed=5, objects=4)
+    given, switches, shown = {}, 0, 0
+    for i in range(6 * fps):
+        if dice.random() < missing:
+            continue
+        moment = scene.at(i / fps)
+        ids = tracker.update(whole_instances(moment), round(i * 1e9 / fps))
+        for true, found in zip(moment.track_ids.tolist(), ids.tolist(), strict=True):
+            if found:
+                shown += 1
+                switches += given.setdefault(true, found) != found
+                given[true] = found
+    assert shown > 10 * fps * (1 - missing)
+    assert switches <= 2
+
+
+def whole_instances(moment):
+    areas = np.bincount(moment.labels.ravel(), minlength=len(moment.class_ids) + 1)[1:]
+    oriented = moment.oriented_boxes
+    boxes = []
+    for k in range(len(areas)):
+        ys, xs = np.nonzero(moment.labels == k + 1)
+        boxes.append((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+    return Instances(moment.labels, moment.class_ids, areas, np.ones(len(areas)),
+                     np.array(boxes, np.int32).reshape(-1, 4), oriented)
+
+
+def test_the_drawn_street_is_a_function_of_seed_and_time():
+    one, other = SyntheticScene(160, 120, seed=2), SyntheticScene(160, 120, seed=2)
+    other.at(9.0)
+    a, b = one.at(3.3), other.at(3.3)
+    assert np.array_equal(a.frame, b.frame)
+    assert np.array_equal(a.labels, b.labels)
+    assert a.mask.dtype == np.uint8
+    assert set(np.unique(a.labels)) <= set(range(len(a.class_ids) + 1))
+    assert np.array_equal(a.mask > 0, a.labels > 0)
+    assert len(a.oriented_boxes) == len(a.class_ids)
+    assert not np.array_equal(a.labels, SyntheticScene(160, 120, seed=3).at(3.3).labels)
+
+
+@pytest.mark.parametrize('wrong', [{'width': 4}, {'objects': ['unicorn']}, {'objects': 300}])
+def test_an_impossible_street_is_refused(wrong):
+    with pytest.raises(ValueError, match='expected'):
+        SyntheticScene(**wrong)
+
+
+def test_motion_learns_speed_and_coasts_through_a_gap():
+    motion, size = Motion(), np.array([20.0])
+    motion.add(np.array([[0.0, 0.0]]), size)
+    for i in range(1, 20):
+        motion.predict(0.1, size)
+        motion.correct(np.array([0]), np.array([[3.0 * i, -1.0 * i]]), size, np.ones(1))
+    motion.predict(0.5, size)
+    assert np.allclose(motion.position, [[72.0, -24.0]], atol=1.0)
+
+
+def test_footprints_count_common_pixels_after_moving():
+    labels = np.zeros((20, 30), np.uint16)
+    labels[5:10, 5:10], labels[12:18, 20:26] = 1, 2
+    prints = Footprints.of(labels, 2)
+    moved = np.roll(labels, (2, 3), axis=(0, 1))
+    assert prints.overlaps(np.array([[3, 2], [3, 2.0]]), moved, 2).tolist() == [[25, 0], [0, 36]]
+    assert prints.overlaps(np.array([[-99, 0], [0, 99.0]]), moved, 2).sum() == 0
+    assert prints.centres.tolist() == [[7.5, 7.5], [23.0, 15.0]]
+
+
+def test_oriented_boxes_are_alike_by_place_size_and_angle():
+    box = np.array([[50, 50, 40, 10, 0.3]])
+    turned, moved, far = box.copy(), box.copy(), box.copy()
+    turned[0, 4], moved[0, 0], far[0, 0] = 1.2, 58, 500
+    likeness = oriented_overlaps(box, np.concatenate([box, turned, moved, far]), np.zeros(1))[0]
+    assert likeness[0] == pytest.approx(1, abs=1e-6)
+    assert 0.1 < likeness[1] < 0.9
+    assert 0.1 < likeness[2] < 0.9
+    assert likeness[3] < 1e-6
+
+
+def test_pairs_are_the_best_together_and_never_below_the_limit():
+    rows, columns = assign(np.array([[0.9, 0.8, 0.0], [0.8, 0.1, 0.0], [0.0, 0.0, 0.19]]), 0.2)
+    assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 1), (1, 0)]
+
+
+def test_people_walking_apart_are_not_a_pushed_camera():
+    places = np.array([[20.0, 20], [60, 50], [100, 30]])
+    everyone = np.ones((3, 3), bool)
+    assert np.allclose(common_shift(places, places + (9, 4), everyone, 4.0), (9, 4))
+    scattered = places + np.array([[9, 0], [-11, 3], [2, 17]])
+    assert not common_shift(places, scattered, np.eye(3, dtype=bool), 4.0).any()
