@@ -42,7 +42,7 @@ VERSION = 1
 HEARTBEAT_S = 0.3
 # A process whose messages or a client whose hellos stay away for so long is taken for dead.
 SILENCE_S = 3.0
-QUEUED = 30  # messages: a second of frames may wait for a client that is busy
+QUEUED = 15  # messages on either side: half a second may wait for a client that is busy
 BUFFER_BYTES = 4 << 20  # of the sockets: an image goes through in one piece
 
 
