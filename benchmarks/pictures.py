@@ -1,0 +1,53 @@
+"""Make the pictures of ``docs/method.md``: ``python benchmarks/pictures.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from instseg_ros.core import SegmentationSettings  # noqa: E402
+from instseg_ros.core.debug_view import debug_view  # noqa: E402
+
+PICTURES = ROOT / 'docs' / 'images'
+MASKS = ROOT.parent / 'shared' / 'data' / 'masks'
+
+
+def drawn() -> np.ndarray:
+    """Return two people side by side, three balls in a row, and a ring."""
+    mask = np.zeros((360, 640), np.uint8)
+    for x in (90, 158):
+        cv2.ellipse(mask, (x, 150), (34, 70), 0, 0, 360, 15, -1)
+        cv2.circle(mask, (x, 64), 20, 15, -1)
+        cv2.rectangle(mask, (x - 14, 70), (x + 14, 100), 15, -1)
+        for side in (-1, 1):
+            cv2.ellipse(mask, (x + 17 * side, 260), (12, 62), -6 * side, 0, 360, 15, -1)
+    for x, y, r in ((300, 90, 46), (380, 110, 40), (446, 150, 32)):
+        cv2.circle(mask, (x, y), r, 9, -1)
+    cv2.circle(mask, (400, 270), 62, 12, -1)
+    cv2.circle(mask, (400, 270), 34, 0, -1)
+    cv2.ellipse(mask, (560, 200), (44, 120), 20, 0, 360, 7, -1)
+    return mask
+
+
+def main() -> None:
+    """Write all pictures."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    masks = {'drawn': drawn()}
+    for kind, name in (('nuclei', None), ('coco_voc20', '000000053731')):
+        files = sorted((MASKS / kind).glob('*.npz'))
+        chosen = [f for f in files if f.stem == name] or files[7:8]
+        if chosen:
+            masks[kind] = np.load(chosen[0])['semantic']
+    for name, mask in masks.items():
+        cv2.imwrite(str(PICTURES / f'{name}.png'),
+                    debug_view(mask, SegmentationSettings()).mosaic)
+
+
+if __name__ == '__main__':
+    main()
