@@ -24,6 +24,7 @@ RETURN = 0.25        # likeness below which an unseen track does not come back
 RETURN_BOXES = 0.3   # the same without masks, which say less
 LEAP_SPEED = 8.0     # sizes / s: how fast an object may dart off that nothing else explains
 FARTHEST = 1.5       # sizes: how far at most
+WHOLE_S = 2.0        # s in which the remembered size of a whole object shrinks to a third
 PART = 0.5           # likeness of a part that lies fully in the box of an expected object
 HIDDEN_PATIENCE = 3  # how many times longer an object is waited for inside another's blob
 
@@ -301,13 +302,7 @@ class Tracker:
         ratio = np.minimum(area, other) / np.maximum(np.maximum(area, other), 1)
         likeness = oriented_overlaps(expected, view.oriented[columns], spread) * np.sqrt(ratio)
         # What comes out from behind something is a part of an object known to be larger.
-        wholes = self._wholes[rows]
-        wholes[:, :4] += np.tile(self._motion.position[rows] - self._whole_anchors[rows], 2)
-        low = np.maximum(wholes[:, None, :2], view.boxes[None, columns, :2])
-        high = np.minimum(wholes[:, None, 2:4], view.boxes[None, columns, 2:])
-        common = np.prod(np.clip(high - low, 0, None), axis=2)
-        part = common / np.maximum(np.prod(view.boxes[columns, 2:] - view.boxes[columns, :2],
-                                           axis=1), 1)[None]
+        part, wholes = self._in_wholes(rows, columns, view), self._wholes[rows]
         certainty = 1 / (1 + spread / np.maximum(wholes[:, 4], 1))
         part *= PART * certainty[:, None]
         # One who is seen whole does not vanish at once; one who comes out may grow at once.
@@ -315,6 +310,17 @@ class Tracker:
         part[whole_now[:, None] & (ratio < 1 / 3)] = 0
         likeness = np.maximum(likeness, part)
         return np.where(self._class_ids[rows][:, None] == view.class_ids[columns], likeness, 0)
+
+    def _in_wholes(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], view: _View
+                   ) -> Table:
+        """Return the share of each instance's box in the box of each expected whole object."""
+        wholes = self._wholes[rows, :4] \
+            + np.tile(self._motion.position[rows] - self._whole_anchors[rows], 2)
+        boxes = view.boxes[columns]
+        low = np.maximum(wholes[:, None, :2], boxes[None, :, :2])
+        high = np.minimum(wholes[:, None, 2:], boxes[None, :, 2:])
+        common = np.prod(np.clip(high - low, 0, None), axis=2)
+        return common / np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1)[None]
 
     def _leap_likeness(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp],
                        view: _View) -> Table:
@@ -343,6 +349,14 @@ class Tracker:
 
         covered = (inside * self._areas[:, None])[paired & confirmed].max(axis=0, initial=0)
         fragment = covered > FRAGMENT * view.areas
+        known, strange = np.flatnonzero(paired & confirmed), np.flatnonzero(~np.isin(
+            np.arange(count), columns[confirmed[rows]]))
+        if len(known) and len(strange):
+            fits = (self._areas[known][:, None] + view.areas[strange][None]
+                    < 1.2 * self._wholes[known, 4][:, None])
+            same = self._class_ids[known][:, None] == view.class_ids[strange][None]
+            fragment[strange] |= (fits & same & (self._in_wholes(known, strange, view) > 0.8)
+                                  ).any(axis=0)
 
         # A blob of several says where none of them is: its tracks go on as expected.
         plain = ~crowded[rows]
@@ -356,8 +370,8 @@ class Tracker:
             view.areas[c], view.boxes[c], view.oriented[c], view.centres[c])
         self._anchors[r] = self._motion.position[r]
         self._class_ids[r] = view.class_ids[c]
-        # What hides a part does it for seconds; the whole is believed to shrink by 5 % a frame.
-        self._wholes[r, 4] *= 0.95
+        # What hides a part does it for seconds: so long the whole is remembered.
+        self._wholes[r, 4] *= np.exp(-self._dt / WHOLE_S)
         most = self._areas[r] >= self._wholes[r, 4]
         self._wholes[r[most]] = np.column_stack([self._boxes, self._areas])[r[most]]
         self._whole_anchors[r[most]] = self._anchors[r[most]]
