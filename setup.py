@@ -30,7 +30,8 @@ setup(
         installed('config'), installed('launch'), installed('sample'),
     ],
     install_requires=['numpy>=1.24', 'opencv-python-headless>=4.6', 'scipy>=1.9', 'pyyaml',
-                      'rosbags>=0.11.9'],
+                      'pyzmq>=24', 'rosbags>=0.11.9'],
+    extras_require={'tflite': ['ai-edge-litert']},
     zip_safe=False,
     entry_points={'console_scripts': [
         'instseg = instseg_ros.cli:main',

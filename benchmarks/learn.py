@@ -166,7 +166,9 @@ def learn_scores() -> None:
 
     def fit(part: int | None) -> np.ndarray:
         chosen = [d if part is None else d[d[:, 0] == part] for d in data.values()]
-        weights = np.concatenate([np.full(len(d), 1000 / len(d)) for d in chosen])
+        # Photos count threefold: nearly every nucleus is right.
+        weights = np.concatenate([np.full(len(d), w / len(d))
+                                  for d, w in zip(chosen, (3000, 1000), strict=True)])
         every = np.concatenate(chosen)
         return logistic(every[:, 2:], every[:, 1], weights)
 

@@ -13,7 +13,7 @@ from .core import SettingsError
 
 # Each is a module of `commands` with a docstring, add_arguments(parser) and run(options) -> int;
 # only the one that was chosen does work.
-COMMANDS = ('record', 'process', 'info', 'compare', 'repair')
+COMMANDS = ('capture', 'record', 'process', 'info', 'compare', 'repair')
 BAD_INPUT = 2
 
 

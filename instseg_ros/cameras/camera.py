@@ -6,12 +6,13 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.settings import setting, Settings
+from ..core.settings import setting, Settings, SettingsError
 
 # The PASCAL VOC classes of the networks at hand; the place in the list is the class id.
 VOC_CLASSES = (
@@ -19,13 +20,14 @@ VOC_CLASSES = (
     'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa',
     'train', 'tvmonitor')
 
-# source: (module, class); a driver is imported only when its source is chosen. Any other source
-# is the path of a recording.
+# source: (module, class); a driver is imported only when its source is chosen.
 _SOURCES = {
     'synthetic': ('.synthetic_camera', 'SyntheticCamera'),
     'sample': ('.recording', 'RecordingCamera'),
+    'imx500': ('.imx500', 'Imx500Camera'),
 }
 _RECORDING = ('.recording', 'RecordingCamera')
+_VIDEO = ('.video', 'VideoCamera')
 
 
 class CameraError(RuntimeError):
@@ -59,30 +61,99 @@ class CameraSettings(Settings):
     """Where frames and masks come from."""
 
     source: str = setting(
-        'sample', "'synthetic', 'sample' (the recording that comes with the package) or the path "
-        'of a recording', live=False)
+        'sample', "'imx500' (Raspberry Pi AI Camera), 'synthetic', 'sample' (the recording that "
+        'comes with the package), or the path of a recording, a video, a folder of images or a '
+        'device such as /dev/video0', live=False)
     frame_id: str = setting(
         'camera_optical_frame', 'Frame of the images: optical, z forward, as REP 103 says',
         live=False)
     calibration_file: str = setting(
         '', 'Calibration as camera_calibration writes it (YAML); empty: not calibrated',
         live=False)
-    width: int = setting(640, 'Width of the synthetic scene', unit='px', low=16, high=8192,
-                         live=False)
-    height: int = setting(480, 'Height of the synthetic scene', unit='px', low=16, high=8192,
+    width: int = setting(640, 'Width of the frames of imx500, synthetic or a device; a camera '
+                         'may choose another', unit='px', low=16, high=8192, live=False)
+    height: int = setting(480, 'Height of the frames, likewise', unit='px', low=16, high=8192,
                           live=False)
     seed: int = setting(0, 'Which synthetic scene', low=0, high=2**31 - 1, live=False)
     frame_rate: float = setting(
-        30.0, 'Frames per second of the synthetic scene', unit='Hz', low=0.1, high=240)
+        0.0, "Frames per second; 0: the source's own (imx500: what the network keeps up with, "
+        'synthetic 30, a folder of images 10)', unit='Hz', low=0, high=240)
     playback_rate: float = setting(
-        1.0, 'Speed at which a recording is played: 2 is twice as fast', low=0.01, high=100)
-    loop: bool = setting(True, 'Start a recording again at its end; the stamps go on rising')
+        1.0, 'Speed at which a recording or a video is played: 2 is twice as fast', low=0.01,
+        high=100)
+    loop: bool = setting(True, 'Start a recording, a video or a folder of images again at its '
+                         'end; the stamps go on rising')
     jpeg_quality: int = setting(
         90, 'Quality of the compressed frames, in percent', low=1, high=100)
     recorded_image: str = setting(
         'camera/image_raw', 'Image topic in a recording; /compressed is tried too', live=False)
     recorded_mask: str = setting(
         'camera/semantic_mask', 'Mask topic in a recording; /compressed is tried too', live=False)
+
+    network: str = setting(
+        '', 'Network that makes the masks of a video on the CPU: a TFLite or ONNX file; empty: '
+        'frames only', live=False)
+    network_size: tuple[int, ...] = setting(
+        (), 'Width and height of the input of an ONNX network; empty: 512, 512', unit='px', low=16,
+        high=4096, live=False)
+    network_threads: int = setting(2, 'CPU threads of the network', low=1, high=64, live=False)
+    labels_file: str = setting(
+        '', 'Class names, a line for each id from 0 on; empty: PASCAL VOC, or what a recording '
+        'says', live=False)
+
+    model: str = setting(
+        '/usr/share/imx500-models/imx500_network_deeplabv3plus.rpk',
+        'Network of the imx500 (.rpk), one that gives class ids', live=False)
+    buffer_count: int = setting(
+        6, 'Frame buffers of the imx500, some 5 MB each', low=2, high=32, live=False)
+    exposure_time: int = setting(
+        0, 'Exposure of the imx500; 0: automatic', unit='us', low=0, high=100_000_000)
+    analogue_gain: float = setting(
+        0.0, 'Gain of the imx500; 0: automatic', low=0, high=64)
+    white_balance: str = setting(
+        'auto', 'White balance of the imx500',
+        choices=('auto', 'incandescent', 'tungsten', 'fluorescent', 'indoor', 'daylight',
+                 'cloudy'))
+    flip_horizontal: bool = setting(
+        False, 'Mirror frames and masks of imx500 or a video, left to right')
+    flip_vertical: bool = setting(False, 'Mirror them top to bottom')
+    inference_roi: tuple[int, ...] = setting(
+        (), 'What the network of the imx500 sees: x, y, width, height on its 4056 x 3040 pixels; '
+        'empty: all', unit='px', low=0, high=4056)
+    mask_lag: int = setting(
+        -1, 'How many frames the tensor of the imx500 is behind the frame that it comes with; '
+        '-1: from the run time that the network reports', low=-1, high=30)
+    rotate_mask: bool = setting(
+        False, 'Turn the mask of the imx500 by 180 degrees against the frame, for a camera that '
+        'is declared upside down where the mask then is so')
+    frame_timeout: float = setting(
+        3.0, 'A device that gives no frame for so long has stalled and is opened again',
+        unit='s', low=0.1, high=600)
+    mask_timeout: float = setting(
+        20.0, 'An imx500 whose first mask takes longer has lost its network and is opened again',
+        unit='s', low=0.1, high=600, live=False)
+
+    own_process: bool = setting(
+        True, 'Open the camera in a process of its own, which is restarted when it dies or stalls',
+        live=False)
+    capture_python: str = setting(
+        '', "Python that runs the camera's process, one that has the driver and this package; "
+        'empty: the one of the node', live=False)
+    capture_address: str = setting(
+        '', 'Where an `instseg capture` runs already (ipc://PATH, tcp://HOST:PORT); empty: the '
+        'node starts one', live=False)
+    opening_timeout: float = setting(
+        600.0, 'Longest time that a camera may take to open: the upload of a network takes '
+        'minutes', unit='s', low=1, high=3600, live=False)
+
+    def check_whole(self) -> None:
+        """Check the settings that are lists."""
+        if len(self.inference_roi) not in (0, 4) or 0 in self.inference_roi[2:]:
+            raise SettingsError('inference_roi: expected x, y, width and height, the last two '
+                                f'above 0, or nothing, got {list(self.inference_roi)}')
+        if len(self.network_size) not in (0, 2):
+            raise SettingsError('network_size: expected width and height or nothing, got '
+                                f'{list(self.network_size)}')
 
 
 class Camera(abc.ABC):
@@ -92,13 +163,15 @@ class Camera(abc.ABC):
     Parameters
     ----------
     settings : CameraSettings
-        May be replaced while the camera runs, by assigning :attr:`settings`; what is not live
-        stays as it was at the start.
+        How to open it.
 
     Attributes
     ----------
     class_names : mapping of int to str
         Name of each class id.
+    rest_s : float
+        How long the device must be left alone after `close`, before it is opened again, in
+        seconds.
 
     Raises
     ------
@@ -108,9 +181,35 @@ class Camera(abc.ABC):
     """
 
     class_names: Mapping[int, str] = dict(enumerate(VOC_CLASSES))
+    rest_s: float = 0.0
 
     def __init__(self, settings: CameraSettings) -> None:
-        self.settings = settings
+        self._settings = settings
+
+    @property
+    def settings(self) -> CameraSettings:
+        """
+        The settings in force.
+
+        Assign to change what is live while the camera runs; SettingsError, and nothing
+        changed, when the new ones differ in what is fixed or the camera cannot do them.
+        """
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: CameraSettings) -> None:
+        if settings is self._settings:
+            return
+        for declared in settings.declared():
+            value, now = getattr(settings, declared.name), getattr(self._settings, declared.name)
+            if not declared.live and value != now:
+                raise SettingsError(f'{declared.name}: fixed while the camera runs, expected '
+                                    f'{now!r}, got {value!r}; close the camera and open it again')
+        self._apply(settings)
+        self._settings = settings
+
+    def _apply(self, settings: CameraSettings) -> None:  # noqa: B027  most have nothing to do
+        """Tell the device what has changed; SettingsError, and nothing changed, if it cannot."""
 
     @abc.abstractmethod
     def read(self, timeout_s: float) -> Capture | None:
@@ -139,6 +238,10 @@ class Camera(abc.ABC):
     def close(self) -> None:
         """Give the camera back. May be called twice; `read` fails after it."""
 
+    def release(self) -> None:
+        """Close the camera; where another process holds it, have that one close it too."""
+        self.close()
+
 
 class EndOfStream(CameraError):
     """A recording is over."""
@@ -146,7 +249,23 @@ class EndOfStream(CameraError):
 
 def open_camera(settings: CameraSettings) -> Camera:
     """Open the camera that ``settings.source`` names; raises CameraError when it cannot."""
-    module, name = _SOURCES.get(settings.source, _RECORDING)
+    module, name = _SOURCES.get(settings.source) or _kind_of_path(settings.source)
     kind: Any = getattr(import_module(module, __package__), name)
     camera: Camera = kind(settings)
     return camera
+
+
+def _kind_of_path(source: str) -> tuple[str, str]:
+    """Return module and class for a path: what is no recording is a video."""
+    path = Path(source).expanduser()
+    if '://' in source or source.startswith('/dev/'):
+        return _VIDEO
+    if not path.exists():
+        raise CameraError(
+            f'{source}: expected {", ".join(map(repr, _SOURCES))} or the path of a recording, a '
+            'video, a folder of images or a device, and there is nothing of that name; mend '
+            'the source, or plug the camera in')
+    bags = ('*.mcap', '*.db3', 'metadata.yaml', '*.zstd')
+    recorded = (any(next(path.glob(b), None) for b in bags) if path.is_dir()
+                else any(path.match(b) for b in bags))
+    return _RECORDING if recorded else _VIDEO

@@ -26,7 +26,7 @@ class SyntheticCamera(Camera):
             return None
         stamp_ns = time.time_ns()
         scene = self._scene.at(self._time_s)
-        self._time_s += 1 / self.settings.frame_rate
+        self._time_s += 1 / (self.settings.frame_rate or 30.0)
         return Capture(stamp_ns, scene.frame, scene.mask)
 
     def close(self) -> None:

@@ -11,11 +11,29 @@ Class masks to instances to tracks: numpy and OpenCV, no ROS.
 (2, [15, 15])
 """
 
-from .instances import Instances
-from .memory import Segmenter
-from .segmentation import segment_instances, SegmentationSettings
+from importlib import import_module
+from typing import Any, TYPE_CHECKING
+
 from .settings import Settings, SettingsError
-from .tracking import Tracker, TrackingSettings
+
+if TYPE_CHECKING:
+    from .instances import Instances
+    from .memory import Segmenter
+    from .segmentation import segment_instances, SegmentationSettings
+    from .tracking import Tracker, TrackingSettings
 
 __all__ = ['Instances', 'SegmentationSettings', 'Segmenter', 'Settings', 'SettingsError',
            'Tracker', 'TrackingSettings', 'segment_instances']
+
+# SciPy's optimiser alone takes half a second to import. A capture process needs none of this, and
+# so is back sooner after it died.
+_WHEN_ASKED_FOR = {
+    'Instances': 'instances', 'Segmenter': 'memory', 'SegmentationSettings': 'segmentation',
+    'Tracker': 'tracking', 'TrackingSettings': 'tracking', 'segment_instances': 'segmentation'}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is imported only when it is asked for."""
+    if name in _WHEN_ASKED_FOR:
+        return getattr(import_module(f'.{_WHEN_ASKED_FOR[name]}', __name__), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

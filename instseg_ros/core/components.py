@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+# OpenCV's stubs do not say of which dtype its results are: int32.
+Hull = npt.NDArray[Any]
 # Changes from pixel to pixel along the rows, for each pixel, that make a mask noisy.
 _NOISE = 1 / 16
 
@@ -34,12 +36,12 @@ class Component(NamedTuple):
 
     area: int
     box: tuple[int, int, int, int]
-    hull: npt.NDArray[np.int32]
+    hull: Hull
     hull_area: float
     inside: npt.NDArray[np.uint8]
 
 
-def hull_area(hull: npt.NDArray[np.int32]) -> float:
+def hull_area(hull: Hull) -> float:
     """
     Return about how many pixels a convex hull through pixel centres covers.
 

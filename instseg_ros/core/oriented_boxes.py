@@ -14,13 +14,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .components import Hull
+
 # Rectangles whose areas differ by less than this part are equal: the least turned one is taken.
 _SAME_AREA = 1e-6
 # Numbers held at a time by the search over all hulls.
 _BLOCK = 1 << 18
 
 
-def oriented_boxes(hulls: Sequence[npt.NDArray[np.int32]], areas: npt.NDArray[np.int64],
+def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
                    ) -> npt.NDArray[np.float64]:
     """
     Return the smallest rectangle around each set of pixels.

@@ -6,49 +6,22 @@ import numpy as np
 import numpy.typing as npt
 
 # Of the features below: learned by benchmarks/learn.py, see docs/method.md.
-WEIGHTS = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+WEIGHTS = (2.96, 0.75, -4.83, -1.15)
+# A neighbour is at most this far away, as a multiple of the root of the instance's area.
+REACH = 2
+# Instances whose neighbours are looked for together.
+_BLOCK = 256
 
 
-def features(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
-             hull_areas: npt.NDArray[np.float64], doubts: npt.NDArray[np.float64],
-             shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """
-    Return what a score is made of.
-
-    Parameters
-    ----------
-    areas, boxes
-        As in :class:`~.instances.Instances`.
-    hull_areas : ndarray of shape (N,), float64
-        As in :func:`.splitting.hull_area`.
-    doubts : ndarray of shape (N, 2), float64
-        As in :meth:`.splitting.Parts.doubts`.
-    shape : tuple of int
-        (H, W) of the frame.
-
-    Returns
-    -------
-    ndarray of shape (N, 7), float64
-        1; logarithm of the area, and of its share of the frame; solidity; whether the frame's
-        border is touched; doubts of cuts and of joins, at most 1.
-
-    """
-    height, width = shape
-    touches = ((boxes[:, :2] == 0) | (boxes[:, 2:] == (width, height))).any(axis=1)
-    return np.stack([np.ones(len(areas)), np.log(areas), np.log(areas / (height * width)),
-                     np.minimum(areas / np.maximum(hull_areas, 1), 1), touches,
-                     *np.minimum(doubts, 1).T], axis=1)
-
-
-def scores(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
-           hull_areas: npt.NDArray[np.float64], doubts: npt.NDArray[np.float64],
-           shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def scores(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
+           boxes: npt.NDArray[np.int32], hull_areas: npt.NDArray[np.float64],
+           doubts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """
     Return how likely each instance is one whole object: a logistic model of :func:`features`.
 
     Parameters
     ----------
-    areas, boxes, hull_areas, doubts, shape
+    class_ids, areas, boxes, hull_areas, doubts
         As in :func:`features`.
 
     Returns
@@ -57,4 +30,53 @@ def scores(areas: npt.NDArray[np.int64], boxes: npt.NDArray[np.int32],
         In (0, 1].
 
     """
-    return 1 / (1 + np.exp(-features(areas, boxes, hull_areas, doubts, shape) @ np.array(WEIGHTS)))
+    evidence = features(class_ids, areas, boxes, hull_areas, doubts)
+    return 1 / (1 + np.exp(-evidence @ np.array(WEIGHTS)))
+
+
+def features(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
+             boxes: npt.NDArray[np.int32], hull_areas: npt.NDArray[np.float64],
+             doubts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """
+    Return what a score is made of.
+
+    Parameters
+    ----------
+    class_ids, areas, boxes
+        As in :class:`~.instances.Instances`.
+    hull_areas : ndarray of shape (N,), float64
+        As in :func:`.components.hull_area`.
+    doubts : ndarray of shape (N,), float64
+        As in :meth:`.splitting.Parts.doubts`.
+
+    Returns
+    -------
+    ndarray of shape (N, 4), float64
+        1; logarithm of the area over that of the largest instance of the same class nearby (what
+        is small beside a large one is often a piece of it), at least -5; square of the concavity
+        (the share of the hull that is not covered); doubt of the cuts.
+
+    """
+    beside = np.log(areas / _largest_nearby(class_ids, areas, boxes))
+    concavity = np.maximum(1 - areas / np.maximum(hull_areas, 1), 0)
+    return np.stack([np.ones(len(areas)), np.maximum(beside, -5), concavity ** 2, doubts], axis=1)
+
+
+def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
+                    boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Return, for each instance, the largest area of its class in reach, its own included."""
+    largest = areas.copy()
+    reach = REACH * np.sqrt(areas)
+    # Sorted along x, the neighbours of a block lie in a strip: never all pairs.
+    order = np.argsort(boxes[:, 0], kind='stable')
+    for start in range(0, len(order), _BLOCK):
+        block = order[start:start + _BLOCK]
+        near = np.flatnonzero((boxes[:, 2] > (boxes[block, 0] - reach[block]).min())
+                              & (boxes[:, 0] < (boxes[block, 2] + reach[block]).max()))
+        one, other = boxes[block, None], boxes[near]
+        gaps = np.maximum(np.maximum(one[..., :2] - other[:, 2:], other[:, :2] - one[..., 2:]), 0)
+        beside = ((gaps ** 2).sum(axis=2) < reach[block, None] ** 2)
+        beside &= class_ids[block, None] == class_ids[near]
+        largest[block] = np.maximum(largest[block],
+                                    np.where(beside, areas[near], 0).max(axis=1))
+    return largest

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects
+from scipy.ndimage import find_objects  # type: ignore[import-untyped]
 
 from . import splitting
-from .components import Component, components, hull_area
+from .components import Component, components, Hull, hull_area
 from .instances import Instances
 from .oriented_boxes import oriented_boxes
 from .scores import scores
@@ -66,14 +66,13 @@ class SegmentationSettings(Settings):
 
 
 class _Instance(NamedTuple):
-    """One instance: pixels, box, hull through the centres of its pixels, and its doubts."""
+    """One instance: pixels, box, hull through the centres of its pixels, doubt of its cuts."""
 
     area: int
     box: tuple[int, int, int, int]
-    hull: npt.NDArray[np.int32]
+    hull: Hull
     hull_area: float
-    cut_doubt: float
-    join_doubt: float
+    doubt: float
 
 
 class _Keep(NamedTuple):
@@ -115,10 +114,11 @@ def segment_instances(mask: npt.NDArray[np.uint8], settings: SegmentationSetting
     areas = np.array([instance.area for instance in found], np.int64)
     boxes = np.array([instance.box for instance in found], np.int32).reshape(-1, 4)
     hulls = [instance.hull for instance in found]
-    # Hull area and doubts.
-    shapes = np.array([instance[3:] for instance in found], np.float64).reshape(-1, 3)
-    return Instances(labels, np.array(class_ids, np.uint8), areas,
-                     scores(areas, boxes, shapes[:, 0], shapes[:, 1:], mask.shape), boxes,
+    # Hull area and doubt.
+    shapes = np.array([instance[3:] for instance in found], np.float64).reshape(-1, 2)
+    classes_found = np.array(class_ids, np.uint8)
+    return Instances(labels, classes_found, areas,
+                     scores(classes_found, areas, boxes, shapes[:, 0], shapes[:, 1]), boxes,
                      oriented_boxes(hulls, areas))
 
 
@@ -150,7 +150,8 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
     ignored = {0, NO_DATA, *settings.ignored_classes}
     present = []
     # A histogram of the frame takes longer than all these passes for a handful of classes.
-    rest, top = mask, int(mask.max())
+    rest: npt.NDArray[Any] = mask
+    top = int(mask.max())
     while top:
         present.append(top)
         rest = cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV)[1]
@@ -162,13 +163,17 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
             yield class_id, binary[y:y + h, x:x + w], x, y
 
 
-def opened(binary: npt.NDArray[np.uint8], settings: SegmentationSettings) -> npt.NDArray[np.uint8]:
+def opened(binary: npt.NDArray[np.uint8], settings: SegmentationSettings) -> npt.NDArray[Any]:
     """Return ``binary`` without what the settings' opening removes."""
     if not settings.opens:
         return binary
-    kernel = np.ones((settings.erosion_kernel,) * 2, np.uint8)
-    return cv2.morphologyEx(binary, cv2.MORPH_OPEN, kernel,
-                            iterations=settings.erosion_iteration)
+    side, times = settings.erosion_kernel, settings.erosion_iteration
+    kernel, middle, other = np.ones((side, side), np.uint8), side // 2, side - 1 - side // 2
+    # With its anchor on the other side, an even kernel takes back the shift of the erosion.
+    # What lies outside of the crop is not inside.
+    eroded = cv2.erode(binary, kernel, anchor=(middle, middle), iterations=times,
+                       borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+    return cv2.dilate(eroded, kernel, anchor=(other, other), iterations=times)
 
 
 def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: _Keep,
@@ -219,12 +224,12 @@ def may_be_cut(component: Component, settings: SegmentationSettings) -> bool:
 
 
 def _add(component: Component, labels: npt.NDArray[np.uint16], instances: list[_Instance],
-         count: int, doubts: tuple[float, float] = (0.0, 0.0)) -> None:
+         count: int, doubt: float = 0.0) -> None:
     """Label a whole component, and list it."""
     area, (x0, y0, x1, y1), hull, covered, inside = component
     np.copyto(labels[y0:y1, x0:x1], count + len(instances) + 1,
               where=inside[1:-1, 1:-1].view(np.bool_), casting='unsafe')
-    instances.append(_Instance(area, component.box, hull, covered, *doubts))
+    instances.append(_Instance(area, component.box, hull, covered, doubt))
 
 
 def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: list[_Instance],
@@ -252,7 +257,7 @@ def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: li
             x, y, w, h = cv2.boundingRect(hull)
             instances.append(_Instance(
                 cv2.countNonZero(pixels.view(np.uint8)), (x, y, x + w, y + h), hull,
-                hull_area(hull), *doubts[part - 1]))
+                hull_area(hull), doubts[part - 1]))
 
 
 def _grow_back(binary: npt.NDArray[np.uint8], here: npt.NDArray[np.uint16],

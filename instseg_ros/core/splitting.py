@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 import heapq
 from itertools import count as count_up
 import math
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import hull_area
+from .components import Hull, hull_area
 
 # A component is analysed on a grid on which it covers about this many cells, so that the cost
 # does not grow with the picture; on 170 photos 3000 to 20000 cells split equally well.
@@ -28,7 +29,6 @@ ANALYSIS_BOX = 10 * ANALYSIS_AREA
 # Hills whose saddle is higher than this part of the lower peak are one hill: ripples of the
 # digital border, not necks.
 RIPPLE = 0.9
-NO_DOUBT = (0.0, 0.0)
 # Where a cut is allowed: learned by benchmarks/learn_cuts.py, see docs/method.md.
 ALLOWED = (0.55, -6.0, 2.0, 0.135)
 
@@ -55,7 +55,7 @@ class Region:
 
     peak: float
     area: float
-    hull: npt.NDArray[np.int32]
+    hull: Hull
     hull_area: float
 
 
@@ -147,25 +147,22 @@ class Parts:
         """Return the number of parts."""
         return len(self.regions)
 
-    def doubts(self, dist_threshold: float) -> list[tuple[float, float]]:
+    def doubts(self, dist_threshold: float) -> list[float]:
         """
-        Return how near each part's decisions came to being otherwise.
+        Return how near the least clear cut of each part is to being none.
 
         Returns
         -------
-        list of (cut_doubt, join_doubt)
-            The largest quotient of ratio and threshold of the part's cuts, and of threshold and
-            ratio of what was joined in it: 0 no such decision, 1 on the edge.
+        list of float
+            The largest quotient of ratio and threshold of the part's cuts, 0 without cuts and
+            nearly 1 at the threshold.
 
         """
-        doubts = [[0.0, 0.0] for _ in self.regions]
+        doubts = [0.0] * len(self)
         for pair, border in self.cuts.items():
             for part in pair:
-                doubts[part - 1][0] = max(doubts[part - 1][0], border.ratio / dist_threshold)
-        for border, basin, _ in self.joined:
-            part = int(self.group[basin])
-            doubts[part - 1][1] = max(doubts[part - 1][1], dist_threshold / border.ratio)
-        return [(cut, joined) for cut, joined in doubts]
+                doubts[part - 1] = max(doubts[part - 1], border.ratio / dist_threshold)
+        return doubts
 
 
 def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float32]:
@@ -188,7 +185,7 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
         In cells of the reduced grid, with a border of zeros.
 
     """
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
+    depth: npt.NDArray[Any] = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     scale = math.sqrt(max(area / ANALYSIS_AREA, inside.size / ANALYSIS_BOX))
     if scale <= 1:
         return depth
@@ -199,7 +196,7 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
     columns = _cells(round(width / scale) or 1, width) + 1
     reduced = depth[rows[:, None], columns]
     reduced /= np.float32(scale)
-    return cv2.copyMakeBorder(reduced, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    return np.pad(reduced, 1)
 
 
 def _cells(count: int, size: int) -> npt.NDArray[np.intp]:
@@ -262,8 +259,9 @@ def saddles(depth: npt.NDArray[np.float32], labels: npt.NDArray[np.int32],
     Parameters
     ----------
     depth : ndarray of shape (h, w), float32
+        As for :func:`hills`.
     labels : ndarray of shape (h, w), int32
-        With a border of zeros.
+        As from :func:`hills`.
 
     Returns
     -------
@@ -345,6 +343,43 @@ def _pack(shapes: list[tuple[int, ...]]) -> tuple[list[tuple[slice, slice]], tup
     return [places[k] for k in range(len(shapes))], (bottom, width)
 
 
+class _Turn(NamedTuple):
+    """How a component is laid before it is surveyed: flips first, then rows become columns."""
+
+    flip_x: bool
+    flip_y: bool
+    transpose: bool
+
+    def of(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a view of an image, turned."""
+        image = image[::-1 if self.flip_y else 1, ::-1 if self.flip_x else 1]
+        return image.T if self.transpose else image
+
+    def back(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a view of a turned image, turned back."""
+        image = image.T if self.transpose else image
+        return image[::-1 if self.flip_y else 1, ::-1 if self.flip_x else 1]
+
+
+def _upright(inside: npt.NDArray[np.uint8]) -> _Turn:
+    """
+    Return how to lay a component so that all its mirror images are laid alike.
+
+    Equal heights are told apart by their place, which must not depend on how the camera is held:
+    more of the pixels go left, and up, and the longer side lies.
+    """
+    height, width = inside.shape
+    m = cv2.moments(inside, binaryImage=True)
+    x, y, area = (width - 1) / 2, (height - 1) / 2, m['m00']
+    right, down = m['m10'] - x * area, m['m01'] - y * area
+    diagonal = m['m11'] - x * m['m01'] - y * m['m10'] + x * y * area
+    if right == 0:
+        right = diagonal * (down or 1)
+    elif down == 0:
+        down = diagonal * right
+    return _Turn(right > 0, down > 0, (height, m['mu02']) > (width, m['mu20']))
+
+
 def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Survey]:
     """
     Find the hills of components, ripples joined, and the saddles between them.
@@ -362,7 +397,9 @@ def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Surv
     list of Survey
 
     """
-    depths = [depth_map(inside, area) for inside, area in components]
+    turns = [_upright(inside) for inside, _ in components]
+    depths = [depth_map(np.ascontiguousarray(turn.of(inside)), area)
+              for turn, (inside, area) in zip(turns, components, strict=True)]
     places, shape = _pack([depth.shape for depth in depths])
     sheet = np.zeros(shape, np.float32)
     owners = np.zeros(shape, np.int32)
@@ -404,12 +441,12 @@ def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Surv
             hull = _hull(here == n + 1) if count > 1 else np.empty((0, 1, 2), np.int32)
             regions.append(Region(heights[start + n], float(cells[start + n]), hull,
                                   hull_area(hull) if count > 1 else 0.0))
-        surveys.append(Survey(sheet[place], here, regions, links[k],
+        surveys.append(Survey(turns[k].back(sheet[place]), turns[k].back(here), regions, links[k],
                               area / sum(cells[start:start + count])))
     return surveys
 
 
-def _hull(pixels: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+def _hull(pixels: npt.NDArray[np.bool_]) -> Hull:
     """Return the convex hull through the centres of pixels."""
     contours, _ = cv2.findContours(pixels.view(np.uint8), cv2.RETR_EXTERNAL,
                                    cv2.CHAIN_APPROX_SIMPLE)
@@ -573,7 +610,7 @@ def grow(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8], steps: i
     for _ in range(steps):
         if not free.any():
             return
-        grown = cv2.dilate(labels, _NEIGHBOURS)
+        grown: npt.NDArray[Any] = cv2.dilate(labels, _NEIGHBOURS)
         grown[~free] = 0
         if not grown.any():
             return

@@ -16,11 +16,12 @@ from .segmentation import SegmentationSettings
 from .settings import setting, Settings
 
 SURE = 0.4           # overlap above which a pair is made before any weaker one is looked at
-SAMPLED_SIDE = 320   # px: masks of larger frames are compared on every 2nd, 3rd... pixel, as
-SAMPLES_ACROSS = 5   # long as the smallest object still has this many across
+SAMPLED_SIDE = 160   # px: masks of larger frames are compared on every 2nd, 3rd... pixel, as
+SAMPLES_ACROSS = 8   # long as the smallest object still has this many across
 INSIDE = 0.6         # share of an expected mask inside one instance that says: it is in there
 FRAGMENT = 0.5       # share of a new instance on a followed object that says: a part of it
 RETURN = 0.25        # likeness below which an unseen track does not come back
+RETURN_BOXES = 0.3   # the same without masks, which say less
 LEAP_SPEED = 8.0     # sizes / s: how fast an object may dart off that nothing else explains
 FARTHEST = 1.5       # sizes: how far at most
 PART = 0.5           # likeness of a part that lies fully in the box of an expected object
@@ -265,11 +266,12 @@ class Tracker:
         alike = np.where(same_class, alike, np.where(alike >= SURE, 0.5 * alike, 0))
         confirmed, present = self._ids > 0, self._present
         least = max(self.settings.min_overlap, 1e-6)
+        returning = RETURN if self._shape and self._shape[0] else RETURN_BOXES
         # Boxes are compared only for what the first stage leaves: a twentieth of all pairs.
         stages: tuple[tuple[npt.NDArray[np.bool_], Callable | None, float], ...] = (
             (confirmed & present, None, max(SURE, least)),
             (confirmed & present, self._box_likeness, least),
-            (confirmed & ~present, self._box_likeness, max(RETURN, least)),
+            (confirmed & ~present, self._box_likeness, max(returning, least)),
             (confirmed & present, self._leap_likeness, 1e-6),
             (~confirmed, self._box_likeness, least))
         pairs: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = []
@@ -308,7 +310,9 @@ class Tracker:
                                            axis=1), 1)[None]
         certainty = 1 / (1 + spread / np.maximum(wholes[:, 4], 1))
         part *= PART * certainty[:, None]
-        part[self._present[rows][:, None] & (ratio < 1 / 3)] = 0
+        # One who is seen whole does not vanish at once; one who comes out may grow at once.
+        whole_now = self._present[rows] & (self._areas[rows] > 0.5 * wholes[:, 4])
+        part[whole_now[:, None] & (ratio < 1 / 3)] = 0
         likeness = np.maximum(likeness, part)
         return np.where(self._class_ids[rows][:, None] == view.class_ids[columns], likeness, 0)
 

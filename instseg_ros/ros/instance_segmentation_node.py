@@ -24,11 +24,10 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         self.report_unknown_parameters()
 
     def _on_mask(self, message: Image) -> None:
-        settings = self.settings
+        self._segmenter.settings = self.settings
         mask = image_to_array(message, 'mono8')
         self._notice_jumps(message)
-        self._segmenter.settings = settings
-        instances = self._segmenter.update(mask, stamp_to_ns(message.header.stamp))
+        instances = self._segmenter.update(mask, self._stamp_ns)
         self._detections.publish(instances_to_detections(instances, message.header))
         self._mask.publish(instances.labels, message.header)
         self._mask.publish_compressed(instances.labels, message.header)

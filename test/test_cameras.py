@@ -1,0 +1,227 @@
+"""The contract that every camera keeps."""
+import contextlib
+import os
+import signal
+import threading
+import time
+
+from fakes.onnx_network import make_onnx
+from fakes.pictures import FakeDevice, make_folder, make_recording, make_video, PERSON
+from instseg_ros.cameras import CameraError, CameraSettings, EndOfStream, open_camera
+from instseg_ros.cameras.capture_client import ProcessCamera, RemoteCamera
+from instseg_ros.cameras.capture_server import CaptureServer
+from instseg_ros.core import SettingsError
+import numpy as np
+import pytest
+
+TIMEOUT_S = 30.0  # only a test that fails waits this long
+RECORDINGS = [f'{plugin}-{form}' for plugin in ('MCAP', 'SQLITE3')
+              for form in ('raw', 'compressed')]
+VIDEOS = ['video', 'folder', 'device']
+ELSEWHERE = ['remote', 'process']
+ALL = ['synthetic', 'sample', 'imx500', *RECORDINGS, *VIDEOS, *ELSEWHERE]
+
+
+class Rig:
+    """One kind of camera: settings to open it with, and a way to do so."""
+
+    def __init__(self, name, settings, opener=open_camera):
+        self.name, self.settings, self._opener = name, settings, opener
+        self._opened = []
+
+    def open(self, **changes):
+        camera = self._opener(self.settings.changed(**changes))
+        self._opened.append(camera)
+        return camera
+
+    def close(self):
+        for camera in self._opened:
+            camera.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Run a capture process's server in a thread, at an address of its own."""
+    with contextlib.ExitStack() as running:
+        def start(settings, **options):
+            folder = tmp_path / 'run'
+            folder.mkdir(mode=0o700, exist_ok=True)
+            serving = CaptureServer(settings, f'ipc://{folder}/capture.sock', **options)
+            stopping = threading.Event()
+            thread = threading.Thread(target=serving.run, args=[stopping])
+            thread.start()
+            running.callback(serving.close)
+            running.callback(thread.join)
+            running.callback(stopping.set)
+            return serving, f'ipc://{folder}/capture.sock'
+
+        yield start
+
+
+@pytest.fixture
+def rig(request, tmp_path, monkeypatch):
+    name = request.param
+    network = {'network': str(make_onnx(tmp_path / 'red.onnx')), 'network_size': (64, 48)}
+    plain = CameraSettings(source='synthetic', width=64, height=48, frame_rate=100.0)
+    made = Rig(name, plain)
+    if name == 'sample':
+        made.settings = CameraSettings(playback_rate=20.0)
+    elif name == 'imx500':
+        request.getfixturevalue('ai_camera')
+        made.settings = request.getfixturevalue('ai_settings').changed(frame_timeout=0.1)
+    elif name in RECORDINGS:
+        plugin, form = name.split('-')
+        path = make_recording(tmp_path / 'bag', plugin, form == 'compressed')
+        made.settings = CameraSettings(source=str(path), playback_rate=20.0)
+    elif name == 'video':
+        made.settings = CameraSettings(source=str(make_video(tmp_path / 'film.avi')),
+                                       playback_rate=20.0, **network)
+    elif name == 'folder':
+        made.settings = CameraSettings(source=str(make_folder(tmp_path / 'pictures')),
+                                       playback_rate=20.0, **network)
+    elif name == 'device':
+        monkeypatch.setattr('cv2.VideoCapture', FakeDevice)
+        monkeypatch.setattr(FakeDevice, 'plugged', True)
+        made.settings = CameraSettings(source='/dev/video0', frame_timeout=0.2, **network)
+    elif name == 'remote':
+        _, address = request.getfixturevalue('server')(plain)
+        made = Rig(name, plain, lambda s: RemoteCamera(s, pytest.fail, address))
+    elif name == 'process':
+        made = Rig(name, plain, lambda s: ProcessCamera(s, pytest.fail))
+    yield made
+    made.close()
+
+
+def read(camera, count):
+    """Return the next captures."""
+    captures, until = [], time.monotonic() + TIMEOUT_S
+    while len(captures) < count:
+        capture = camera.read(0.2)
+        assert time.monotonic() < until, f'expected {count} captures, got {len(captures)}'
+        if capture:
+            captures.append(capture)
+    return captures
+
+
+every_camera = pytest.mark.parametrize('rig', ALL, indirect=True)
+
+
+@every_camera
+def test_captures(rig):
+    camera = rig.open()
+    captures = read(camera, 10)
+    assert any(c.frame is not None for c in captures)
+    assert any(c.mask is not None for c in captures)
+    for capture in captures:
+        assert isinstance(capture.stamp_ns, int)
+        if capture.frame is not None:
+            assert capture.frame.dtype == np.uint8
+            assert capture.frame.ndim == 3
+            assert capture.frame.shape[2] == 3
+            assert capture.frame.flags.c_contiguous
+        if capture.mask is not None:
+            assert capture.mask.dtype == np.uint8
+            assert capture.mask.ndim == 2
+            assert capture.mask.flags.c_contiguous
+            assert set(np.unique(capture.mask)) <= {*camera.class_names, 255}
+        if capture.frame is not None and capture.mask is not None:
+            assert capture.frame.shape[:2] == capture.mask.shape
+    stamps = [c.stamp_ns for c in captures]
+    assert all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
+    assert camera.details()
+
+
+@pytest.mark.parametrize('rig', [*RECORDINGS, *VIDEOS, 'imx500'], indirect=True)
+def test_registration(rig):
+    for capture in read(rig.open(), 8):
+        if capture.mask is not None:
+            blue, green, red = (capture.frame[..., k].astype(int) for k in range(3))
+            person = red - np.maximum(blue, green) > 100
+            different = np.count_nonzero(person != (capture.mask == PERSON))
+            assert different < 0.01 * person.size  # JPEG and the grid blur the border
+
+
+@every_camera
+def test_close_twice_and_open_again(rig):
+    camera = rig.open()
+    read(camera, 1)
+    camera.close()
+    camera.close()
+    camera.release()
+    with pytest.raises(CameraError):
+        camera.read(0.1)
+    read(rig.open(), 2)
+
+
+@every_camera
+def test_settings_applied_and_refused(rig):
+    camera = rig.open()
+    read(camera, 1)
+    before = camera.settings
+    with pytest.raises(SettingsError, match='width: fixed while the camera runs'):
+        camera.settings = before.changed(width=1000, loop=False)
+    assert camera.settings == before
+    changed = before.changed(loop=False, playback_rate=10.0, frame_rate=50.0)
+    camera.settings = changed
+    assert camera.settings == changed
+    read(camera, 1)
+
+
+@pytest.mark.parametrize('rig', ['device', 'imx500', 'process'], indirect=True)
+def test_stall(rig, request, monkeypatch):
+    camera = rig.open()
+    read(camera, 1)
+    if rig.name == 'device':
+        hanging = threading.Event()
+        monkeypatch.setattr(FakeDevice, 'hangs', hanging)
+        request.addfinalizer(hanging.set)
+    elif rig.name == 'imx500':
+        request.getfixturevalue('ai_camera').stalled = True
+    else:
+        os.kill(camera._process.pid, signal.SIGSTOP)
+    with pytest.raises(CameraError, match='got none for'):
+        read(camera, 1000)
+    if rig.name == 'device':
+        hanging.set()
+
+
+@pytest.mark.parametrize('source', [
+    '/absent/recording', '/dev/video99', 'file:///absent.mp4', 'imx500'])
+def test_missing_device(source):
+    with pytest.raises(CameraError) as raised:
+        open_camera(CameraSettings(source=source))
+    assert len(str(raised.value)) > 40  # a sentence
+
+
+def test_missing_process(tmp_path, monkeypatch):
+    monkeypatch.setattr('instseg_ros.cameras.capture_client.START_TIMEOUT_S', 0.2)
+    camera = RemoteCamera(CameraSettings(), pytest.fail, f'ipc://{tmp_path}/absent.sock')
+    with pytest.raises(CameraError, match='it hangs or is not there'):
+        read(camera, 1)
+    camera.close()
+
+
+@pytest.mark.parametrize('rig', [*RECORDINGS, 'video', 'folder', 'process'], indirect=True)
+def test_end_and_loop(rig, tmp_path):
+    source = {'source': str(make_folder(tmp_path / 'album'))} if rig.name == 'process' else {}
+    camera = rig.open(loop=False, **source)
+    captures = []
+    with pytest.raises(EndOfStream):
+        while True:
+            captures += read(camera, 1)
+    assert len(captures) == 6
+    camera.close()
+    captures = read(rig.open(loop=True, **source), 15)
+    steps = np.diff([c.stamp_ns for c in captures])
+    assert steps.min() > 0
+    assert np.ptp(steps) <= 2  # across the end as anywhere else, in ns
+
+
+def test_original_timing(tmp_path):
+    path = make_recording(tmp_path / 'bag', 'MCAP', False, count=5, step_ns=50_000_000)
+    camera = open_camera(CameraSettings(source=str(path), loop=False))
+    read(camera, 1)
+    started = time.monotonic()
+    read(camera, 4)
+    assert 0.15 < time.monotonic() - started < 2
+    camera.close()
