@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
+import os
 import sys
 
 from .cameras import CameraError
@@ -36,3 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CameraError, SettingsError) as error:
         print(f'instseg: {error}', file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `instseg info BAG | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
