@@ -29,7 +29,7 @@ class Rig:
         self.name, self.settings, self._opener = name, settings, opener
         self._opened = []
 
-    def open(self, **changes):
+    def open(self, **changes):  # noqa: A003
         camera = self._opener(self.settings.changed(**changes))
         self._opened.append(camera)
         return camera

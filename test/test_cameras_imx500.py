@@ -181,8 +181,9 @@ def test_live_settings_reach_the_camera(ai_camera, ai_settings):
     camera.settings = ai_settings.changed(
         exposure_time=5000, analogue_gain=2.0, white_balance='daylight', frame_rate=10.0,
         inference_roi=(508, 0, 3040, 3040))
-    assert ai_camera.controls == {'ExposureTime': 5000, 'AnalogueGain': 2.0, 'AwbMode': 5,
-                              'FrameDurationLimits': (100000, 100000)}
+    assert ai_camera.controls == {
+        'ExposureTime': 5000, 'AnalogueGain': 2.0, 'AwbMode': 5,
+        'FrameDurationLimits': (100000, 100000)}
     assert ai_camera.roi == (508, 0, 3040, 3040)
     # Masks on their way are of the old region: they are nobody's.
     captures = read(camera, 8)

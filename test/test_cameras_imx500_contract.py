@@ -45,6 +45,7 @@ class Anything(metaclass=Kind):
 
 
 class Size:
+
     def __init__(self, width=0, height=0):
         self.width, self.height = width, height
 
@@ -53,6 +54,7 @@ class Size:
 
 
 class Rectangle:
+
     def __init__(self, x, y, width, height):
         self.x, self.y, self.width, self.height = x, y, width, height
 

@@ -189,7 +189,7 @@ class Camera(abc.ABC):
     @property
     def settings(self) -> CameraSettings:
         """
-        The settings in force.
+        Return the settings in force.
 
         Assign to change what is live while the camera runs; SettingsError, and nothing
         changed, when the new ones differ in what is fixed or the camera cannot do them.

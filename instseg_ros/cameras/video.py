@@ -97,11 +97,12 @@ class _Film(abc.ABC):
     rate: float
 
     @abc.abstractmethod
-    def next(self) -> _Pixels | None:
+    def advance(self) -> _Pixels | None:
         """Return the next frame; None at the end, and the first one after that."""
 
 
 class _File(_Film):
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._video = cv2.VideoCapture(str(path))
@@ -110,7 +111,7 @@ class _File(_Film):
                               'a file that OpenCV cannot play')
         self.rate = self._video.get(cv2.CAP_PROP_FPS) or _FILE_RATE
 
-    def next(self) -> _Pixels | None:
+    def advance(self) -> _Pixels | None:
         done, frame = self._video.read()
         if not done:
             self._video.open(str(self._path))
@@ -119,6 +120,7 @@ class _File(_Film):
 
 
 class _Folder(_Film):
+
     rate = _FOLDER_RATE
 
     def __init__(self, path: Path) -> None:
@@ -128,7 +130,7 @@ class _Folder(_Film):
             raise CameraError(f'{path}: expected a recording or images ({", ".join(_PICTURES)}) '
                               'in this folder, got neither')
 
-    def next(self) -> _Pixels | None:
+    def advance(self) -> _Pixels | None:
         if self._index == len(self._files):
             self._index = 0
             return None
@@ -154,9 +156,9 @@ class _Played(_Frames):
         if self._pace.closed:
             raise CameraError('the camera is closed')
         if self._next is None:
-            self._next = self._film.next()
+            self._next = self._film.advance()
             if self._next is None and settings.loop:
-                self._next = self._film.next()
+                self._next = self._film.advance()
             if self._next is None:
                 raise EndOfStream('the video is over')
         if not self._pace.wait(self._time_s, settings.playback_rate, timeout_s):

@@ -69,13 +69,13 @@ class FakeDevice:
     def __init__(self, *_):
         self.index = 0
 
-    def open(self, *_):
+    def open(self, *_):  # noqa: A003
         return type(self).plugged
 
     def isOpened(self):  # noqa: N802
         return type(self).plugged
 
-    def set(self, *_):
+    def set(self, *_):  # noqa: A003
         return True
 
     def get(self, name):

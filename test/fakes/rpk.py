@@ -1,7 +1,7 @@
 """A network file for the AI Camera with no network in it: 1 KB that picamera2 reads gladly."""
 import json
 
-NETWORK_INFO = '''\
+NETWORK_INFO = """\
 networkID=000000
 apParamSize=0
 networkNum=1
@@ -17,7 +17,7 @@ inputTensorNorm_K22=0x0400
 inputTensorNorm_K02=0x0000
 inputTensorNorm_K20=0x0000
 inputTensorNorm_K11=0x0400
-'''
+"""
 
 
 def make_rpk(path, intrinsics=None):

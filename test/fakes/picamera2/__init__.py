@@ -31,6 +31,7 @@ class Job:
 
 
 class CompletedRequest:
+
     def __init__(self, camera, buffer, metadata):
         self._camera, self.buffer, self._metadata = camera, buffer, metadata
         self._references = 1
@@ -52,6 +53,7 @@ class CompletedRequest:
 
 
 class MappedArray:
+
     def __init__(self, request, stream, reshape=True, write=True):
         assert stream == 'main'
         self._request = request
@@ -69,6 +71,7 @@ class MappedArray:
 
 
 class Picamera2:
+
     @staticmethod
     def global_camera_info():
         listed = {'Num': 0, 'Model': 'imx500', 'Id': '/base/soc/i2c0mux/i2c@1/imx500@1a'}

@@ -14,6 +14,7 @@ class ArchiveError(Exception):
 
 
 class Rectangle:
+
     def __init__(self, *values):
         self._values = values
 
@@ -22,6 +23,7 @@ class Rectangle:
 
 
 class NetworkIntrinsics:
+
     def __init__(self, said):
         self._said = said
 
@@ -39,6 +41,7 @@ class NetworkIntrinsics:
 
 
 class IMX500:
+
     def __init__(self, network_file, camera_id='', tensor_injection=False):
         if not world.subdevice:
             raise RuntimeError('IMX500: Requested camera dev-node not found')
