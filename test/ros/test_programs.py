@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from instseg_ros.ros.main import command
@@ -12,6 +14,7 @@ from instseg_ros.topics import RECORDED
 import pytest
 from rosbags.rosbag2 import Reader
 
+TIMEOUT_S = 30.0  # only a test that fails waits this long
 ROOT = Path(__file__).parent.parent.parent
 END_S = 2.0
 
@@ -23,27 +26,43 @@ class Program:
         self._process = subprocess.Popen(
             [*command(name), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._coming = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
         self.lines = []
 
+    def _read(self):
+        with self._process.stdout as output:
+            for line in output:
+                self._coming.put(line)
+        self._coming.put(None)
+
     def until(self, part):
-        """Read until a line holds a part; fail when the program ends before."""
-        for line in self._process.stdout:
+        """Read until a line holds a part; fail when it does not come."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while (line := self._coming.get(timeout=TIMEOUT_S)) is not None:
             self.lines.append(line)
             if part in line:
                 return line
+            if time.monotonic() > deadline:
+                break
         raise AssertionError(f'expected {part!r}, got {"".join(self.lines)}')
 
     def end(self, how=signal.SIGINT):
         """End the program; return its exit code, the seconds it took and its last words."""
         started = time.monotonic()
         self._process.send_signal(how)
-        rest, _ = self._process.communicate(timeout=30)
-        return self._process.returncode, time.monotonic() - started, ''.join(self.lines) + rest
+        code = self._process.wait(TIMEOUT_S)
+        seconds = time.monotonic() - started
+        self._reader.join()
+        while (line := self._coming.get(timeout=TIMEOUT_S)) is not None:
+            self.lines.append(line)
+        return code, seconds, ''.join(self.lines)
 
     def kill(self):
         self._process.kill()
         self._process.wait()
-        self._process.stdout.close()
+        self._reader.join()
 
 
 @pytest.fixture
@@ -91,9 +110,9 @@ def test_parameters_that_are_wrong_are_named_and_the_node_runs(start, rig, tmp_p
 
 
 @pytest.mark.parametrize(('name', 'said'), [
-    ('missing', 'expected a recording (a rosbag2 folder), got nothing'),
+    ('missing', 'there is nothing of that name'),
     ('truncated', 'expected a whole'),
-    ('maskless', 'expected a mask topic camera/semantic_mask or camera/semantic_mask/compressed, '
+    ('maskless', 'expected a topic camera/semantic_mask or camera/semantic_mask/compressed, '
      'got /camera/image_raw/compressed'),
 ])
 def test_bad_recording_is_named_and_the_node_runs(start, rig, tmp_path, name, said):
