@@ -18,6 +18,7 @@ from .components import Hull
 
 # Rectangles whose areas differ by less than this part are equal: the least turned one is taken.
 _SAME_AREA = 1e-6
+_TURN = 2 * math.pi
 
 
 def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
@@ -52,55 +53,35 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     sizes = np.array([len(hull) for hull in hulls])
     starts = np.cumsum(sizes) - sizes
     owner = np.repeat(np.arange(len(hulls)), sizes)
-    points = np.concatenate(hulls)[:, 0].astype(np.float64)
-    following = np.arange(1, len(points) + 1)
+    x, y = np.concatenate(hulls)[:, 0].T.astype(np.float64)
+    following = np.arange(1, len(x) + 1)
     following[starts + sizes - 1] = starts
-    edges = points[following] - points
-    # The edges of a hull in the order of their directions, one full turn; the point where an edge
-    # starts is the farthest in all directions between this edge's normal and the one before.
-    turn = 2 * math.pi
-    angles = np.arctan2(edges[:, 1], edges[:, 0]) % turn
-    order = np.lexsort((angles, owner))
-    points, edges, angles = points[order], edges[order], angles[order]
-    cos, sin = _within_45_degrees(edges)
-    rank = owner * (2 * turn)
-    ends = starts + sizes
-    sides = []
-    for quarters in (1, 2, 3):
-        wanted = (angles + quarters * math.pi / 2) % turn + rank
-        farthest = np.searchsorted(angles + rank, wanted)
-        sides.append(points[np.where(farthest == ends[owner], starts[owner], farthest)])
-    # The edge itself is the fourth side. Measured along cos, sin and across:
-    corners = np.stack([points, *sides])
-    along = corners[..., 0] * cos + corners[..., 1] * sin
-    across = corners[..., 1] * cos - corners[..., 0] * sin
-    low, high, left, right = along.min(0), along.max(0), across.min(0), across.max(0)
-    outer = cos + np.abs(sin)  # What a pixel's corners add to the way over its centre.
+    dx, dy = x[following] - x, y[following] - y
+    angles = np.arctan2(dy, dx)
+    angles[angles < 0] += _TURN
+    # The edges of all hulls in the order of their directions. The point where an edge starts is
+    # the farthest in every direction between its normal and that of the edge before.
+    keys = angles + owner * (2 * _TURN)
+    order = np.argsort(keys, kind='stable')
+    x, y, dx, dy, angles, keys = (v[order] for v in (x, y, dx, dy, angles, keys))
+    wanted = angles + np.array([[1], [2], [3]]) * (_TURN / 4)
+    wanted[wanted >= _TURN] -= _TURN
+    far = np.searchsorted(keys, (wanted + owner * (2 * _TURN)).ravel()).reshape(3, -1)
+    far = np.where(far == (starts + sizes)[owner], starts[owner], far)
+    # Where the other three sides are, along an edge and across it.
+    dx[(dx == 0) & (dy == 0)] = 1
+    length = np.hypot(dx, dy)
+    dx, dy = dx / length, dy / length
+    low, high = x[far[2]] * dx + y[far[2]] * dy, x[far[0]] * dx + y[far[0]] * dy
+    left, right = y * dx - x * dy, y[far[1]] * dx - x[far[1]] * dy
+    outer = np.abs(dx) + np.abs(dy)  # What a pixel's corners add to the way over its centre.
     size = (high - low + outer) * (right - left + outer)
     best = np.minimum.reduceat(size, starts)[owner] * (1 + _SAME_AREA)
-    # Of +a and -a, equal in area and turn, the counter-clockwise one.
-    turned = np.where(size <= best, np.round(np.abs(sin), 9) - 1e-10 * (sin < 0), np.inf)
-    at = np.lexsort((turned, owner))[starts]
-    return _boxes(low[at], high[at], left[at], right[at], cos[at], sin[at], outer[at], areas)
-
-
-def _within_45_degrees(edges: npt.NDArray[np.float64],
-                       ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """
-    Return cosine and sine of directions, turned by quarters to at most 45 degrees.
-
-    In between, the counter-clockwise one on the screen, where y points down. No direction, the
-    edge of a single pixel, is upright.
-    """
-    dx, dy = edges.T
-    wide, high = np.abs(dx), np.abs(dy)
-    length = np.hypot(dx, dy)
-    length[length == 0] = np.inf
-    cos = np.maximum(wide, high) / length
-    sin = np.where(wide > high, dy * np.sign(dx),
-                   np.where(wide == high, -wide, -dx * np.sign(dy))) / length
-    cos[cos == 0] = 1
-    return cos, sin
+    # At most 45 degrees from upright; of equals the least turned, then the counter-clockwise one.
+    tilt = (angles + _TURN / 8 + 1e-9) % (_TURN / 4) - _TURN / 8
+    turned = np.where(size <= best, np.abs(tilt) + 1e-6 * (tilt > 0), 1)
+    at = np.argsort(turned + 2 * owner, kind='stable')[starts]
+    return _boxes(low[at], high[at], left[at], right[at], dx[at], dy[at], outer[at], areas)
 
 
 def _boxes(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64],
@@ -118,13 +99,19 @@ def _boxes(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64],
     margin = np.where(margin < -outer / 2, np.minimum(-outer - margin, outer / 2),
                       np.minimum(margin, outer))
     x, y = (low + high) / 2, (left + right) / 2
-    # y points down in pixels, so counter-clockwise on the screen is the other way round.
-    theta = np.arctan2(-sin, cos)
-    upright = height > width
-    theta = np.where(upright, theta - np.copysign(math.pi / 2, theta - 1e-300), theta)
+    # The longer side; of equal ones, the one nearer to upright, in between counter-clockwise on
+    # the screen, where y points down.
+    swap = height > width + 1e-6
+    swap |= (height > width - 1e-6) & ((np.abs(sin) > np.abs(cos) + 1e-9)
+                                       | (np.abs(sin - cos) < 1e-9))
+    theta = np.where(swap, np.arctan2(-cos, -sin), np.arctan2(-sin, cos))
+    # Half a turn changes nothing: (-90, 90] degrees, rounding counted as 90.
+    theta = np.where(theta <= 1e-12 - math.pi / 2, theta + math.pi, theta)
+    theta = np.where(theta > math.pi / 2 + 1e-12, theta - math.pi, theta)
     return np.stack([x * cos - y * sin + 0.5, x * sin + y * cos + 0.5,
                      np.maximum(np.maximum(width, height) + margin, 1),
-                     np.maximum(np.minimum(width, height) + margin, 1), theta], axis=1)
+                     np.maximum(np.minimum(width, height) + margin, 1),
+                     np.minimum(theta, math.pi / 2)], axis=1)
 
 
 def oriented_box(region: npt.NDArray[np.uint8]) -> tuple[float, float, float, float, float]:

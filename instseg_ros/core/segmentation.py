@@ -147,16 +147,22 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
     """
     ignored = {0, NO_DATA, *settings.ignored_classes}
     present = []
-    # A histogram of the frame takes longer than all these passes for a handful of classes.
-    rest: npt.NDArray[Any] = mask
     top = int(mask.max())
+    rest: npt.NDArray[Any] = mask
+    binary = (mask == top).view(np.uint8)
+    # Most masks have one class; and a histogram takes longer than these passes for a handful.
+    left = cv2.countNonZero(mask) - cv2.countNonZero(binary)
     while top:
         present.append(top)
+        if not left:
+            break
         rest = cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV)[1]
         top = int(rest.max())
+    del rest
     for class_id in reversed(present):
         if class_id not in ignored:
-            binary = (mask == class_id).view(np.uint8)
+            if len(present) > 1:
+                binary = (mask == class_id).view(np.uint8)
             x, y, w, h = cv2.boundingRect(binary)
             yield class_id, binary[y:y + h, x:x + w], x, y
 
