@@ -41,7 +41,7 @@ def survey_all(kind: str) -> list:
     """
     Return what does not depend on the numbers, image by image.
 
-    Each image is (half, number of true instances, components); each component is (area, true
+    Each image is (half, number of true instances, components); each component is (true
     instances in it as (pixels here, pixels in all), survey or None, pixels of each hill and each
     true instance).
     """
@@ -51,19 +51,19 @@ def survey_all(kind: str) -> list:
         rows = []
         for _, binary, x, y in classes(mask, SETTINGS):
             for component in components(binary, SETTINGS.size_threshold):
-                area, (x0, y0, x1, y1), _, _, inside = component
-                here = inside[1:-1, 1:-1] != 0
+                x0, y0, x1, y1 = component.box
+                here = component.inside[1:-1, 1:-1] != 0
                 true = instances[y + y0:y + y1, x + x0:x + x1][here]
                 ids, local = np.unique(true, return_inverse=True)
                 counts = np.bincount(local)
                 known = list(zip(counts.tolist(), sizes[ids].tolist(), strict=True))
                 found, table = None, None
                 if may_be_cut(component, SETTINGS):
-                    found, = splitting.survey([(inside, area)])
+                    found, = splitting.survey([component])
                     hills = splitting.spread(found.basins, here.shape)[here]
                     table = np.bincount(hills * len(ids) + local, minlength=(
                         len(found.regions) + 1) * len(ids)).reshape(-1, len(ids))
-                rows.append((area, known, found, table))
+                rows.append((known, found, table))
         images.append((half(name), len(class_ids), rows))
     return images
 
@@ -75,7 +75,7 @@ def quality(images: list, threshold: float, part: int | None = None) -> float:
         if part is not None and which != part:
             continue
         found = 0
-        for _, known, survey, table in rows:
+        for known, survey, table in rows:
             if survey is None:
                 tables = np.array([[pixels for pixels, _ in known]])
             else:

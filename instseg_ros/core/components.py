@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,8 @@ Hull = npt.NDArray[Any]
 _NOISE = 1 / 16
 
 
-class Component(NamedTuple):
+@dataclass
+class Component:
     """
     One 8-connected piece of a binary image.
 
@@ -25,20 +27,41 @@ class Component(NamedTuple):
         Pixels.
     box : tuple of int
         x0, y0, x1, y1; x1 and y1 exclusive.
-    hull : ndarray of shape (K, 1, 2), int32
-        Convex hull through the centres of the pixels, x and y.
-    hull_area : float
-        About how many pixels the hull covers.
-    inside : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8
-        1 on the component, with a border of zeros.
+    contour : ndarray of shape (C, 1, 2), int32
+        The outer border, through the centres of its pixels, x and y.
+    pixels : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8, or None
+        1 on the component, with a border of zeros; None when the border encloses nothing else.
 
     """
 
     area: int
     box: tuple[int, int, int, int]
-    hull: Hull
-    hull_area: float
-    inside: npt.NDArray[np.uint8]
+    contour: Hull
+    pixels: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        """Find the hull."""
+        self.hull: Hull = cv2.convexHull(self.contour)
+        self.hull_area = hull_area(self.hull)
+
+    @property
+    def inside(self) -> npt.NDArray[np.uint8]:
+        """:attr:`pixels`, drawn if need be."""
+        if self.pixels is None:
+            x0, y0, x1, y1 = self.box
+            self.pixels = np.zeros((y1 - y0 + 2, x1 - x0 + 2), np.uint8)
+            cv2.drawContours(self.pixels, [self.contour], 0, 1, cv2.FILLED,
+                             offset=(1 - x0, 1 - y0))
+        return self.pixels
+
+    def paint(self, labels: npt.NDArray[np.uint16], number: int) -> None:
+        """Give the component's pixels a number, in the image it was found in."""
+        if self.pixels is None:
+            cv2.drawContours(labels, [self.contour], 0, number, cv2.FILLED)
+        else:
+            x0, y0, x1, y1 = self.box
+            np.copyto(labels[y0:y1, x0:x1], number, casting='unsafe',
+                      where=self.pixels[1:-1, 1:-1].view(np.bool_))
 
 
 def hull_area(hull: Hull) -> float:
@@ -67,8 +90,9 @@ def components(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Compone
         In pixels.
 
     """
-    changes = np.count_nonzero(binary[:, 1:] != binary[:, :-1])
-    return (_labelled if changes > binary.size * _NOISE else _outlined)(binary, min_area)
+    some = binary[::4]
+    changes = np.count_nonzero(some[:, 1:] != some[:, :-1])
+    return (_labelled if changes > some.size * _NOISE else _outlined)(binary, min_area)
 
 
 def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Component]:
@@ -76,23 +100,47 @@ def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
     contours, hierarchy = cv2.findContours(binary, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     if hierarchy is None:
         return
-    for contour, (_, _, hole, parent) in zip(contours, hierarchy[0].tolist(), strict=True):
-        # What the border encloses is at most this, for any shape.
-        if parent >= 0 or hull_area(contour) < min_area:
-            continue
-        x, y, w, h = cv2.boundingRect(contour)
-        inside = np.zeros((h + 2, w + 2), np.uint8)
-        cv2.drawContours(inside, [contour], 0, 1, cv2.FILLED, offset=(1 - x, 1 - y))
-        if hole >= 0:
-            inside[1:-1, 1:-1] &= binary[y:y + h, x:x + w]
-            # Whatever lies in the holes is another component.
-            _, pieces = cv2.connectedComponents(inside, connectivity=8)
-            at_x, at_y = contour[0, 0].tolist()
-            inside = (pieces == pieces[at_y - y + 1, at_x - x + 1]).view(np.uint8)
-        area = cv2.countNonZero(inside)
-        if area >= min_area:
-            hull = cv2.convexHull(contour)
-            yield Component(area, (x, y, x + w, y + h), hull, hull_area(hull), inside)
+    outer = np.flatnonzero(hierarchy[0, :, 3] < 0).tolist()
+    holes = hierarchy[0, :, 2].tolist()
+    enclosed, boxes = _measured([contours[k] for k in outer])
+    large = np.flatnonzero(enclosed >= min_area).tolist()
+    for k, area, box in zip(large, enclosed[large].tolist(), boxes[large].tolist(), strict=True):
+        contour = contours[outer[k]]
+        x0, y0, x1, y1 = box
+        component = Component(area, (x0, y0, x1, y1), contour)
+        if holes[outer[k]] >= 0:
+            inside = component.inside
+            inside[1:-1, 1:-1] &= binary[y0:y1, x0:x1]
+            if np.count_nonzero((boxes[:, :2] >= box[:2]).all(axis=1)
+                                & (boxes[:, 2:] <= box[2:]).all(axis=1)) > 1:
+                # What lies in the holes is another component.
+                _, pieces = cv2.connectedComponents(inside, connectivity=8)
+                x, y = contour[0, 0].tolist()
+                component.pixels = (pieces == pieces[y - y0 + 1, x - x0 + 1]).view(np.uint8)
+            component.area = cv2.countNonZero(component.inside)
+            if component.area < min_area:
+                continue
+        yield component
+
+
+def _measured(contours: Sequence[Hull]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """
+    Return how many pixels each outer border encloses, itself included, and the boxes.
+
+    Pick's theorem: inner points are the area minus half of the points on the border plus one.
+    """
+    points = np.concatenate(contours)[:, 0]
+    sizes = np.array([len(contour) for contour in contours])
+    starts = np.cumsum(sizes) - sizes
+    following = np.arange(1, len(points) + 1)
+    following[starts + sizes - 1] = starts
+    x, y = points.T.astype(np.int64)
+    next_x, next_y = x[following], y[following]
+    twice = np.add.reduceat(x * next_y - next_x * y, starts)
+    border = np.add.reduceat(np.maximum(np.abs(next_x - x), np.abs(next_y - y)), starts)
+    boxes = np.concatenate([np.minimum.reduceat(points, starts),
+                            np.maximum.reduceat(points, starts) + 1], axis=1)
+    return (np.abs(twice) + border) // 2 + 1, boxes
 
 
 def _labelled(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Component]:
@@ -104,5 +152,4 @@ def _labelled(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
         np.equal(pieces[y:y + h, x:x + w], k, out=inside[1:-1, 1:-1].view(np.bool_))
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
                                        offset=(x - 1, y - 1))
-        hull = cv2.convexHull(contours[0])
-        yield Component(area, (x, y, x + w, y + h), hull, hull_area(hull), inside)
+        yield Component(area, (x, y, x + w, y + h), contours[0], inside)

@@ -140,7 +140,7 @@ def debug_view(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
             x0, y0, x1, y1 = component.box
             x0, y0, x1, y1 = x0 + left, y0 + top, x1 + left, y1 + top
             inside = component.inside[1:-1, 1:-1] != 0
-            found, = splitting.survey([(component.inside, component.area)])
+            found, = splitting.survey([component])
             depth = splitting.spread(found.depth, inside.shape)
             distance[y0:y1, x0:x1][inside] = (depth / max(float(depth.max()), 1e-6))[inside]
             basins = splitting.spread(found.basins, inside.shape)

@@ -18,8 +18,7 @@ from .components import Hull
 
 # Rectangles whose areas differ by less than this part are equal: the least turned one is taken.
 _SAME_AREA = 1e-6
-# Numbers held at a time by the search over all hulls.
-_BLOCK = 1 << 18
+_TURN = 2 * math.pi
 
 
 def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
@@ -28,7 +27,8 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     Return the smallest rectangle around each set of pixels.
 
     One side of the smallest rectangle lies along an edge of the convex hull (Freeman and Shapira
-    1975), so every edge of every hull is tried, many hulls at a time.
+    1975), so every edge is tried, of all hulls together; the points farthest from it are found
+    by their directions (rotating calipers).
 
     The border of the object lies about where the outermost pixels are, within a pixel: where
     exactly is chosen so that the rectangle has the area of the pixels, if that range allows. So
@@ -48,53 +48,48 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
         In the canonical form of :class:`~.instances.Instances`; sides of at least one pixel.
 
     """
-    boxes = np.empty((len(hulls), 5))
-    sizes = np.array([len(hull) for hull in hulls], np.intp)
-    order = np.argsort(sizes, kind='stable')
-    every = np.concatenate(hulls)[:, 0] if len(hulls) else np.empty((0, 2))
+    if not len(hulls):
+        return np.empty((0, 5))
+    sizes = np.array([len(hull) for hull in hulls])
     starts = np.cumsum(sizes) - sizes
-    start = 0
-    while start < len(order):
-        # Hulls of about the same size go together, each filled up with its last point.
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * sizes[order[stop]] ** 2 <= _BLOCK:
-            stop += 1
-        chosen = order[start:stop]
-        which = np.minimum(np.arange(sizes[chosen[-1]]), sizes[chosen, None] - 1)
-        points = every[starts[chosen, None] + which].astype(np.float64)
-        boxes[chosen] = _smallest(points, areas[chosen])
-        start = stop
-    return boxes
-
-
-def _smallest(points: npt.NDArray[np.float64], areas: npt.NDArray[np.int64],
-              ) -> npt.NDArray[np.float64]:
-    """Return the rectangles of M hulls of K points each, (M, K, 2)."""
-    edges = points[:, np.arange(1, points.shape[1] + 1) % points.shape[1]] - points
-    dx, dy = edges[..., 0], edges[..., 1]
-    wide, high = np.abs(dx), np.abs(dy)
+    owner = np.repeat(np.arange(len(hulls)), sizes)
+    x, y = np.concatenate(hulls)[:, 0].T.astype(np.float64)
+    following = np.arange(1, len(x) + 1)
+    following[starts + sizes - 1] = starts
+    dx, dy = x[following] - x, y[following] - y
+    angles = np.arctan2(dy, dx)
+    angles[angles < 0] += _TURN
+    # The edges of all hulls in the order of their directions. The point where an edge starts is
+    # the farthest in every direction between its normal and that of the edge before.
+    keys = angles + owner * (2 * _TURN)
+    order = np.argsort(keys, kind='stable')
+    x, y, dx, dy, angles, keys = (v[order] for v in (x, y, dx, dy, angles, keys))
+    wanted = angles + np.array([[1], [2], [3]]) * (_TURN / 4)
+    wanted[wanted >= _TURN] -= _TURN
+    far = np.searchsorted(keys, (wanted + owner * (2 * _TURN)).ravel()).reshape(3, -1)
+    far = np.where(far == (starts + sizes)[owner], starts[owner], far)
+    # Where the other three sides are, along an edge and across it.
+    dx[(dx == 0) & (dy == 0)] = 1
     length = np.hypot(dx, dy)
-    # A point alone, or one given twice, has no direction: the box is upright.
-    length[length == 0] = np.inf
-    # Directions are the same every quarter turn: turn them to within 45 degrees of upright, and
-    # those in between counter-clockwise on the screen, where y points down.
-    cos = np.maximum(wide, high) / length
-    sin = np.where(wide > high, dy * np.sign(dx),
-                   np.where(wide == high, -wide, -dx * np.sign(dy))) / length
-    cos[cos == 0] = 1
-    along = points @ np.stack([cos, sin], axis=1)
-    across = points @ np.stack([-sin, cos], axis=1)
-    low, high = along.min(axis=1), along.max(axis=1)
-    left, right = across.min(axis=1), across.max(axis=1)
-    outer = np.abs(cos) + np.abs(sin)  # What a pixel's corners add to the way over its centre.
+    dx, dy = dx / length, dy / length
+    low, high = x[far[2]] * dx + y[far[2]] * dy, x[far[0]] * dx + y[far[0]] * dy
+    left, right = y * dx - x * dy, y[far[1]] * dx - x[far[1]] * dy
+    outer = np.abs(dx) + np.abs(dy)  # What a pixel's corners add to the way over its centre.
     size = (high - low + outer) * (right - left + outer)
-    best = size.min(axis=1, keepdims=True)
-    turned = np.where(size <= best * (1 + _SAME_AREA), np.round(np.abs(sin), 9), np.inf)
-    # Of +a and -a, equal in area and turn, the counter-clockwise one.
-    turned -= np.where(sin < 0, 1e-10, 0)
-    at = (np.arange(len(points)), turned.argmin(axis=1))
-    cos, sin, outer = cos[at], sin[at], outer[at]
-    low, high, left, right = low[at], high[at], left[at], right[at]
+    best = np.minimum.reduceat(size, starts)[owner] * (1 + _SAME_AREA)
+    # At most 45 degrees from upright; of equals the least turned, then the counter-clockwise one.
+    tilt = (angles + _TURN / 8 + 1e-9) % (_TURN / 4) - _TURN / 8
+    turned = np.where(size <= best, np.abs(tilt) + 1e-6 * (tilt > 0), 1)
+    at = np.argsort(turned + 2 * owner, kind='stable')[starts]
+    return _boxes(low[at], high[at], left[at], right[at], dx[at], dy[at], outer[at], areas)
+
+
+def _boxes(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64],
+           left: npt.NDArray[np.float64], right: npt.NDArray[np.float64],
+           cos: npt.NDArray[np.float64], sin: npt.NDArray[np.float64],
+           outer: npt.NDArray[np.float64], areas: npt.NDArray[np.int64],
+           ) -> npt.NDArray[np.float64]:
+    """Return rectangles through the outermost centres as canonical boxes of about ``areas``."""
     width, height = high - low, right - left
     # (width + margin) * (height + margin) = area.
     half = (width + height) / 2
@@ -103,15 +98,20 @@ def _smallest(points: npt.NDArray[np.float64], areas: npt.NDArray[np.int64],
     # grid. An area that is smaller still tells nothing: it is no rectangle.
     margin = np.where(margin < -outer / 2, np.minimum(-outer - margin, outer / 2),
                       np.minimum(margin, outer))
-    along_centre, across_centre = (low + high) / 2, (left + right) / 2
-    # y points down in pixels, so counter-clockwise on the screen is the other way round.
-    theta = np.arctan2(-sin, cos)
-    upright = height > width
-    theta = np.where(upright, np.where(theta > 0, theta - math.pi / 2, theta + math.pi / 2), theta)
-    width, height = np.where(upright, height, width), np.where(upright, width, height)
-    return np.stack([along_centre * cos - across_centre * sin + 0.5,
-                     along_centre * sin + across_centre * cos + 0.5,
-                     np.maximum(width + margin, 1), np.maximum(height + margin, 1), theta], axis=1)
+    x, y = (low + high) / 2, (left + right) / 2
+    # The longer side; of equal ones, the one nearer to upright, in between counter-clockwise on
+    # the screen, where y points down.
+    swap = height > width + 1e-6
+    swap |= (height > width - 1e-6) & ((np.abs(sin) > np.abs(cos) + 1e-9)
+                                       | (np.abs(sin - cos) < 1e-9))
+    theta = np.where(swap, np.arctan2(-cos, -sin), np.arctan2(-sin, cos))
+    # Half a turn changes nothing: (-90, 90] degrees, rounding counted as 90.
+    theta = np.where(theta <= 1e-12 - math.pi / 2, theta + math.pi, theta)
+    theta = np.where(theta > math.pi / 2 + 1e-12, theta - math.pi, theta)
+    return np.stack([x * cos - y * sin + 0.5, x * sin + y * cos + 0.5,
+                     np.maximum(np.maximum(width, height) + margin, 1),
+                     np.maximum(np.minimum(width, height) + margin, 1),
+                     np.minimum(theta, math.pi / 2)], axis=1)
 
 
 def oriented_box(region: npt.NDArray[np.uint8]) -> tuple[float, float, float, float, float]:

@@ -149,16 +149,22 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
     """
     ignored = {0, NO_DATA, *settings.ignored_classes}
     present = []
-    # A histogram of the frame takes longer than all these passes for a handful of classes.
-    rest: npt.NDArray[Any] = mask
     top = int(mask.max())
+    rest: npt.NDArray[Any] = mask
+    binary = (mask == top).view(np.uint8)
+    # Most masks have one class; and a histogram takes longer than these passes for a handful.
+    left = cv2.countNonZero(mask) - cv2.countNonZero(binary)
     while top:
         present.append(top)
+        if not left:
+            break
         rest = cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV)[1]
         top = int(rest.max())
+    del rest
     for class_id in reversed(present):
         if class_id not in ignored:
-            binary = (mask == class_id).view(np.uint8)
+            if len(present) > 1:
+                binary = (mask == class_id).view(np.uint8)
             x, y, w, h = cv2.boundingRect(binary)
             yield class_id, binary[y:y + h, x:x + w], x, y
 
@@ -187,6 +193,7 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
         here = labels[y:y + binary.shape[0], x:x + binary.shape[1]]
         instances: list[_Instance] = []
         waiting: list[Component] = []
+        together = 0
         some: list[int] = []
         left = keep.equal - int(np.count_nonzero(sizes == keep.area))
         for component in components(opened(binary, settings), keep.area):
@@ -199,9 +206,10 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
                 continue
             if may_be_cut(component, settings):
                 waiting.append(component)
-                if sum(one.inside.size for one in waiting) > _TOGETHER:
+                together += component.inside.size
+                if together > _TOGETHER:
                     _cut(waiting, here, instances, len(found), settings)
-                    waiting = []
+                    waiting, together = [], 0
             else:
                 _add(component, here, instances, len(found))
         _cut(waiting, here, instances, len(found), settings)
@@ -226,10 +234,9 @@ def may_be_cut(component: Component, settings: SegmentationSettings) -> bool:
 def _add(component: Component, labels: npt.NDArray[np.uint16], instances: list[_Instance],
          count: int, doubt: float = 0.0) -> None:
     """Label a whole component, and list it."""
-    area, (x0, y0, x1, y1), hull, covered, inside = component
-    np.copyto(labels[y0:y1, x0:x1], count + len(instances) + 1,
-              where=inside[1:-1, 1:-1].view(np.bool_), casting='unsafe')
-    instances.append(_Instance(area, component.box, hull, covered, doubt))
+    component.paint(labels, count + len(instances) + 1)
+    instances.append(_Instance(component.area, component.box, component.hull,
+                               component.hull_area, doubt))
 
 
 def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: list[_Instance],
@@ -237,7 +244,7 @@ def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: li
     """Label the parts of components, after ``count`` instances of other classes; list them."""
     if not waiting:
         return
-    surveys = splitting.survey([(one.inside, one.area) for one in waiting])
+    surveys = splitting.survey(waiting)
     for done, (component, found) in enumerate(zip(waiting, surveys, strict=True), 1):
         parts = splitting.join(found, settings.dist_threshold, settings.size_threshold)
         doubts = parts.doubts(settings.dist_threshold)
@@ -246,18 +253,15 @@ def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: li
             _add(component, labels, instances, count, doubts[0])
             continue
         x0, y0, x1, y1 = component.box
-        painted, kept = splitting.paint(parts, component.inside, settings.size_threshold)
-        for part in kept:
-            pixels = painted == part
-            np.copyto(labels[y0:y1, x0:x1], count + len(instances) + 1, where=pixels,
+        here = labels[y0:y1, x0:x1]
+        for part, pixels, contour in splitting.paint(parts, component.inside,
+                                                     settings.size_threshold):
+            np.copyto(here, count + len(instances) + 1, where=pixels.view(np.bool_),
                       casting='unsafe')
-            contours, _ = cv2.findContours(pixels.view(np.uint8), cv2.RETR_EXTERNAL,
-                                           cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
-            hull = cv2.convexHull(contours[0])
+            hull = cv2.convexHull(contour) + np.array([x0, y0], np.int32)
             x, y, w, h = cv2.boundingRect(hull)
-            instances.append(_Instance(
-                cv2.countNonZero(pixels.view(np.uint8)), (x, y, x + w, y + h), hull,
-                hull_area(hull), doubts[part - 1]))
+            instances.append(_Instance(cv2.countNonZero(pixels), (x, y, x + w, y + h), hull,
+                                       hull_area(hull), doubts[part - 1]))
 
 
 def _grow_back(binary: npt.NDArray[np.uint8], here: npt.NDArray[np.uint16],

@@ -19,13 +19,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import Hull, hull_area
+from .components import Component, Hull, hull_area
 
 # A component is analysed on a grid on which it covers about this many cells, so that the cost
 # does not grow with the picture; on 170 photos 3000 to 20000 cells split equally well.
-ANALYSIS_AREA = 6000
+ANALYSIS_AREA = 3000
 # The same limit for the box around a component: a thin diagonal covers little of its box.
-ANALYSIS_BOX = 10 * ANALYSIS_AREA
+ANALYSIS_BOX = 6 * ANALYSIS_AREA
 # Hills whose saddle is higher than this part of the lower peak are one hill: ripples of the
 # digital border, not necks.
 RIPPLE = 0.9
@@ -194,7 +194,7 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
     height, width = inside.shape[0] - 2, inside.shape[1] - 2
     rows = _cells(round(height / scale) or 1, height) + 1
     columns = _cells(round(width / scale) or 1, width) + 1
-    reduced = depth[rows[:, None], columns]
+    reduced = depth.take(rows, axis=0).take(columns, axis=1)
     reduced /= np.float32(scale)
     return np.pad(reduced, 1)
 
@@ -361,45 +361,36 @@ class _Turn(NamedTuple):
         return image[::-1 if self.flip_y else 1, ::-1 if self.flip_x else 1]
 
 
-def _upright(inside: npt.NDArray[np.uint8]) -> _Turn:
+def _upright(component: Component) -> _Turn:
     """
     Return how to lay a component so that all its mirror images are laid alike.
 
     Equal heights are told apart by their place, which must not depend on how the camera is held:
-    more of the pixels go left, and up, and the longer side lies.
+    more of what the border encloses goes left, and up, and the longer side lies.
     """
-    height, width = inside.shape
-    m = cv2.moments(inside, binaryImage=True)
-    x, y, area = (width - 1) / 2, (height - 1) / 2, m['m00']
-    right, down = m['m10'] - x * area, m['m01'] - y * area
-    diagonal = m['m11'] - x * m['m01'] - y * m['m10'] + x * y * area
+    x0, y0, x1, y1 = component.box
+    m = cv2.moments(component.contour)
+    area = m['m00']
+    # Sums over the same border from another start differ in the last digits.
+    right, down, diagonal = (value if abs(value) > 1e-6 * area else 0.0 for value in (
+        m['m10'] - (x0 + x1 - 1) / 2 * area, m['m01'] - (y0 + y1 - 1) / 2 * area, m['mu11']))
     if right == 0:
         right = diagonal * (down or 1)
     elif down == 0:
         down = diagonal * right
-    return _Turn(right > 0, down > 0, (height, m['mu02']) > (width, m['mu20']))
+    tall = m['mu02'] - m['mu20'] > 1e-6 * area
+    return _Turn(right > 0, down > 0, y1 - y0 > x1 - x0 or (y1 - y0 == x1 - x0 and tall))
 
 
-def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Survey]:
+def survey(components: Sequence[Component]) -> list[Survey]:
     """
     Find the hills of components, ripples joined, and the saddles between them.
 
     All components go over one sheet: most are small, and take less time than a NumPy call.
-
-    Parameters
-    ----------
-    components : sequence of (inside, area)
-        ``inside``, ndarray of shape (h + 2, w + 2), uint8, is non-zero on the component and has
-        a border of zeros; ``area`` counts its pixels.
-
-    Returns
-    -------
-    list of Survey
-
     """
-    turns = [_upright(inside) for inside, _ in components]
-    depths = [depth_map(np.ascontiguousarray(turn.of(inside)), area)
-              for turn, (inside, area) in zip(turns, components, strict=True)]
+    turns = [_upright(component) for component in components]
+    depths = [depth_map(np.ascontiguousarray(turn.of(component.inside)), component.area)
+              for turn, component in zip(turns, components, strict=True)]
     places, shape = _pack([depth.shape for depth in depths])
     sheet = np.zeros(shape, np.float32)
     owners = np.zeros(shape, np.int32)
@@ -432,7 +423,7 @@ def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Surv
             if a != b:
                 links[k].setdefault((a, b), saddle)
     surveys = []
-    for k, (place, (_, area)) in enumerate(zip(places, components, strict=True)):
+    for k, (place, component) in enumerate(zip(places, components, strict=True)):
         start, count = int(starts[k]), int(counts[k])
         here = basins[place]
         regions = []
@@ -442,7 +433,7 @@ def survey(components: Sequence[tuple[npt.NDArray[np.uint8], int]]) -> list[Surv
             regions.append(Region(heights[start + n], float(cells[start + n]), hull,
                                   hull_area(hull) if count > 1 else 0.0))
         surveys.append(Survey(turns[k].back(sheet[place]), turns[k].back(here), regions, links[k],
-                              area / sum(cells[start:start + count])))
+                              component.area / sum(cells[start:start + count])))
     return surveys
 
 
@@ -521,7 +512,7 @@ def join(found: Survey, dist_threshold: float, min_area: float) -> Parts:
 
 
 def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
-          ) -> tuple[npt.NDArray[np.uint16], list[int]]:
+          ) -> list[tuple[int, npt.NDArray[np.uint8], Hull]]:
     """
     Give every pixel of a component its part.
 
@@ -536,39 +527,36 @@ def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
 
     Returns
     -------
-    labels : ndarray of shape (h, w), uint16
-        0 outside the component, otherwise the part; every part is one 8-connected piece.
-    kept : list of int
-        The parts that are there.
+    list of (part, pixels, contour)
+        The parts that are left, at least one. ``pixels``, ndarray of shape (h, w), uint8, is 1 on
+        the part, which is one 8-connected piece; ``contour`` is its outer border.
 
     """
-    exact = parts.depth.shape == inside.shape
     inside = inside[1:-1, 1:-1]
-    labels = parts.group.astype(np.uint16)[
-        parts.basins[1:-1, 1:-1] if exact else spread(parts.basins, inside.shape)]
-    if exact:
-        return labels, list(range(1, len(parts) + 1))
-    labels[inside == 0] = 0
-    kept = []
+    labels = spread(parts.group.astype(np.uint16)[parts.basins], inside.shape)
+    labels *= inside
+    painted = []
     for k in range(1, len(parts) + 1):
-        here = (labels == k).view(np.uint8)
-        contours, _ = cv2.findContours(here, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        pixels = (labels == k).view(np.uint8)
+        contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         if len(contours) > 1:
             # Seen on the full grid, a part can have crumbs behind a border: they change sides.
-            _, pieces, stats, _ = cv2.connectedComponentsWithStats(here, connectivity=8)
-            crumbs = pieces != int(stats[1:, cv2.CC_STAT_AREA].argmax()) + 1
-            crumbs &= pieces != 0
-            labels[crumbs] = 0
-            here[crumbs] = 0
-        if cv2.countNonZero(here) >= max(min_area, 1):
-            kept.append(k)
-        else:
-            labels[here != 0] = 0
-    if not kept:
-        labels[inside != 0] = 1
-        return labels, [1]
-    grow(labels, inside, inside.size)
-    return labels, kept
+            _, pieces, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
+            main = int(stats[1:, cv2.CC_STAT_AREA].argmax()) + 1
+            pixels = (pieces == main).view(np.uint8)
+        if cv2.countNonZero(pixels) >= max(min_area, 1):
+            painted.append((k, pixels, contours))
+    if sum(cv2.countNonZero(pixels) for _, pixels, _ in painted) < cv2.countNonZero(inside):
+        labels[:] = 0
+        for k, pixels, _ in painted:
+            labels[pixels != 0] = k
+        if not painted:
+            labels[inside != 0] = 1
+        grow(labels, inside, inside.size)
+        painted = [(k, (labels == k).view(np.uint8), ()) for k, _, _ in painted or [(1, 0, 0)]]
+    return [(k, pixels, contours[0] if len(contours) == 1 else cv2.findContours(
+        pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0][0])
+            for k, pixels, contours in painted]
 
 
 def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
@@ -589,7 +577,7 @@ def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
     """
     rows = _cells(shape[0], cells.shape[0] - 2) + 1
     columns = _cells(shape[1], cells.shape[1] - 2) + 1
-    return cells[rows[:, None], columns]
+    return cells.take(columns, axis=1).take(rows, axis=0)
 
 
 def grow(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8], steps: int) -> None:
