@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 import json
 from multiprocessing import get_context
 from pathlib import Path
@@ -156,18 +156,14 @@ class _Mask:
     time_ns: int
     data: bytes
     settings: SegmentationSettings
-    runs: bool
 
 
 @dataclass(frozen=True)
 class _Split:
-    """What a worker makes of a mask; the messages are serialized."""
+    """What a worker makes of a mask; labels are as narrow as they can be, to travel fast."""
 
     header: tuple[int, int, str]  # s, ns, frame_id
     instances: Instances
-    detections: bytes
-    label_image: bytes | Future[bytes]
-    runs: list[str]
 
 
 @dataclass(frozen=True)
@@ -208,6 +204,9 @@ class _Run:
         self.names = bag.class_names(self._mask.name)
         self._outputs = self._name_outputs()
         self._copied: list[str] = []
+        # Label images are known after the memory only. OpenCV lets other threads run meanwhile,
+        # so they need not travel to a worker.
+        self._encoders: Executor = ThreadPoolExecutor(1) if options.workers else _Here()
         self._memory = InstanceMemory()
         self._tracker = Tracker(options.tracking)
         self._tracker.follow(options.segmentation)
@@ -251,7 +250,7 @@ class _Run:
         The content is a message, its bytes, or the future of a drawing; a drawing that is wanted
         for a video only has no topic.
         """
-        with _executor(self._options.workers) as workers:
+        with _executor(self._options.workers) as workers, self._encoders:
             ahead = 3 * max(1, self._options.workers)
             read = _ahead(self._read(workers), ahead)
             yield from _ahead(self._track(read, workers, exports), 3 * ahead)
@@ -265,8 +264,7 @@ class _Run:
             split = None
             if topic == self._mask.name:
                 split = workers.submit(split_mask, _Mask(
-                    str(self._bag.path), self._mask, time_ns, data, self._options.segmentation,
-                    self._options.coco is not None))
+                    str(self._bag.path), self._mask, time_ns, data, self._options.segmentation))
             yield topic, time_ns, data, split
 
     def _track(self, read: Iterable[tuple[str, int, bytes, Future[_Split] | None]],
@@ -281,15 +279,13 @@ class _Run:
                 stamp_ns = split.header[0] * 10**9 + split.header[1]
                 self._check_order(stamp_ns, time_ns)
                 instances = self._remember(split.instances, stamp_ns)
-                detections, label_image, runs = split.detections, split.label_image, split.runs
-                if instances is not split.instances:
-                    detections = _detections(instances, split.header, None)
-                    label_image = workers.submit(draw_labels, instances.labels, split.header)
-                    runs = run_lengths(instances) if runs else []
                 ids = self._follow(instances, stamp_ns)
-                yield self._outputs[DETECTIONS], time_ns, detections
-                yield self._outputs[INSTANCE_MASK + '/compressed'], time_ns, label_image
+                yield self._outputs[DETECTIONS], time_ns, _detections(
+                    instances, split.header, None)
+                yield self._outputs[INSTANCE_MASK + '/compressed'], time_ns, self._encoders.submit(
+                    _compressed_labels, instances.labels, split.header)
                 yield self._outputs[TRACKS], time_ns, _detections(instances, split.header, ids)
+                runs = run_lengths(instances) if self._options.coco else []
                 for export in exports:
                     export.add(self.frames, stamp_ns, instances, ids, runs)
                 self.frames += 1
@@ -310,6 +306,7 @@ class _Run:
 
     def _remember(self, instances: Instances, stamp_ns: int) -> Instances:
         """Return what :class:`Segmenter` returns, of which workers did the first half."""
+        instances = replace(instances, labels=instances.labels.astype(np.uint16))
         settings = self._options.segmentation
         if not settings.memory:
             return instances
@@ -367,14 +364,8 @@ def split_mask(job: _Mask) -> _Split:
     instances = segment_instances(mask, job.settings)
     stamp = message.header.stamp
     header = (stamp.sec, stamp.nanosec, message.header.frame_id)
-    return _Split(header, instances, _detections(instances, header, None),
-                  draw_labels(instances.labels, header),
-                  run_lengths(instances) if job.runs else [])
-
-
-def draw_labels(labels: npt.NDArray[np.uint16], header: tuple[int, int, str]) -> bytes:
-    """Return the message of a label image; runs in a worker."""
-    return _compressed(encode(labels), '16UC1', False, header)
+    narrow = np.uint8 if len(instances) < 256 else np.uint16
+    return _Split(header, replace(instances, labels=instances.labels.astype(narrow)))
 
 
 def draw_frame(job: _Drawing) -> _Drawn:
@@ -386,6 +377,10 @@ def draw_frame(job: _Drawing) -> _Drawn:
     header = (stamp.sec, stamp.nanosec, message.header.frame_id)
     return _Drawn(_compressed(encode(drawn, job.settings.jpeg_quality), 'bgr8', True, header),
                   drawn)
+
+
+def _compressed_labels(labels: npt.NDArray[np.uint16], header: tuple[int, int, str]) -> bytes:
+    return _compressed(encode(labels), '16UC1', False, header)
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
