@@ -9,9 +9,9 @@ tests on the other, both ways round, then learns on all; it prints what belongs 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 import sys
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,11 +19,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.core import SegmentationSettings, scores, segment_instances  # noqa: E402
+from instseg_ros.core import scores, segment_instances, SegmentationSettings  # noqa: E402, I100
 from instseg_ros.core import splitting  # noqa: E402
 from instseg_ros.core.components import components  # noqa: E402
 from instseg_ros.core.segmentation import classes, may_be_cut  # noqa: E402
-
 from quality import KINDS, load, overlaps, panoptic_quality, roc_area  # noqa: E402
 
 SETTINGS = SegmentationSettings()

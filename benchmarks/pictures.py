@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+import sys
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.core import SegmentationSettings  # noqa: E402
+from instseg_ros.core import SegmentationSettings  # noqa: E402, I100
 from instseg_ros.core.debug_view import debug_view  # noqa: E402
 
 PICTURES = ROOT / 'docs' / 'images'

@@ -9,10 +9,10 @@ together; an instance matches a true one of its class with IoU > 0.5.
 from __future__ import annotations
 
 import argparse
-import math
-import sys
 from collections.abc import Iterable, Iterator
+import math
 from pathlib import Path
+import sys
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.core import SegmentationSettings, segment_instances  # noqa: E402
+from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402, I100
 
 KINDS = ('coco_voc20', 'nuclei')
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 import platform
 import resource
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,8 +22,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.core import SegmentationSettings, segment_instances  # noqa: E402
-
+from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402, I100
 from splitter_peers import Peer  # noqa: E402
 
 SETTINGS = SegmentationSettings()

@@ -6,12 +6,12 @@ Run as a script inside such an environment, this file is the other end of :class
 
 from __future__ import annotations
 
+from pathlib import Path
 import pickle
 import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 

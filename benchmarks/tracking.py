@@ -20,15 +20,14 @@ import venv
 import warnings
 
 import cv2
-import motmetrics
-import numpy as np
-
 from instseg_ros.cameras.synthetic import SceneFrame, SyntheticScene
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.association import box_overlaps
 from instseg_ros.core.oriented_boxes import oriented_box
-from peers import PEERS
+import motmetrics
+import numpy as np
+from tracker_peers import PEERS
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parent.parent / 'shared' / 'data'
@@ -96,7 +95,7 @@ def peer_ids(name: str, sequences: list[Sequence]) -> list[list[np.ndarray]] | N
                  sizes=[s.size for s in sequences], fps=[s.fps for s in sequences],
                  stamps=[t * 1e-9 for s in sequences for t in s.stamps],
                  frame_sequence=[i for i, s in enumerate(sequences) for _ in s.stamps])
-        subprocess.run([python, HERE / 'peers.py', name, source, target], check=True)
+        subprocess.run([python, HERE / 'tracker_peers.py', name, source, target], check=True)
         ids = iter(np.split(np.load(target), starts[1:-1]))
     # Their ids start at 0 or 1; here 0 is "no id".
     return [[np.where(f >= 0, f + 1, 0) for _, f in zip(s.stamps, ids, strict=False)]

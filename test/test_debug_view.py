@@ -1,11 +1,10 @@
 """The debug view tells what the splitter really did."""
 
 import cv2
+from instseg_ros.core import segment_instances, SegmentationSettings
+from instseg_ros.core.debug_view import debug_view
 import numpy as np
 import pytest
-
-from instseg_ros.core import SegmentationSettings, segment_instances
-from instseg_ros.core.debug_view import debug_view
 
 
 @pytest.fixture

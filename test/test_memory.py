@@ -1,9 +1,8 @@
 from dataclasses import fields
 
+from instseg_ros.core import segment_instances, SegmentationSettings, Segmenter
 import numpy as np
 import pytest
-
-from instseg_ros.core import segment_instances, SegmentationSettings, Segmenter
 
 FRAME_NS = 50_000_000
 PLAIN = SegmentationSettings(dist_threshold=0)

@@ -3,12 +3,11 @@
 import math
 
 import cv2
-import numpy as np
-import pytest
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from hypothesis.extra import numpy as arrays
-
 from instseg_ros.core.oriented_boxes import oriented_box, oriented_boxes
+import numpy as np
+import pytest
 
 
 def drawn(box, height=480, width=640):

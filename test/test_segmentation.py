@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import cv2
-import numpy as np
-import pytest
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from hypothesis.extra import numpy as arrays
-
-from instseg_ros.core import Instances, SegmentationSettings, segment_instances, SettingsError
 from instseg_ros.core import components, segmentation
+from instseg_ros.core import Instances, segment_instances, SegmentationSettings, SettingsError
+import numpy as np
+import pytest
 
 DATA = Path(__file__).resolve().parents[2] / 'shared' / 'data' / 'masks'
 DEFAULT = SegmentationSettings()

@@ -1,12 +1,11 @@
-import numpy as np
-import pytest
-
 from instseg_ros.cameras.synthetic import SyntheticScene
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.association import assign, common_shift, oriented_overlaps
 from instseg_ros.core.footprints import Footprints
 from instseg_ros.core.motion import Motion
+import numpy as np
+import pytest
 
 FRAME_NS = 50_000_000
 EVERYTHING = SegmentationSettings(dist_threshold=0, size_threshold=1)

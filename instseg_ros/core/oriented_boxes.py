@@ -7,8 +7,8 @@ its choice between equal rectangles is not defined, so the rectangles are found 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+import math
 
 import cv2
 import numpy as np

@@ -1,5 +1,7 @@
 """
-Runs one tracker of another package over the detections in a file: ``python peers.py NAME IN OUT``.
+Runs one tracker of another package over the detections in a file.
+
+``python tracker_peers.py NAME IN OUT``
 
 It is started with the Python of that package's own environment (their NumPy and OpenCV differ
 from each other's), so it imports nothing of this project. IN is an npz of all detections of all
