@@ -65,8 +65,8 @@ def test_crossing_boxes_keep_their_ids_through_the_blob():
     scenes = [seen((10 + 5 * i, 20, 20, 40), (170 - 5 * i, 28, 20, 50)) for i in range(33)]
     assert any(len(s) == 1 for s in scenes)
     ids = run(tracker, scenes)
-    assert ids[3] == [1, 2]
-    assert ids[-1] == [2, 1]
+    assert sorted(ids[3]) == [1, 2]
+    assert ids[-1] == ids[3][::-1], 'each is on the other side now'
     assert {i for frame in ids for i in frame} == {0, 1, 2}
 
 
