@@ -8,6 +8,7 @@ are medians in milliseconds. ``python benchmarks/speed.py [--quick]``.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 import platform
@@ -28,16 +29,24 @@ from splitter_peers import Peer  # noqa: E402
 SETTINGS = SegmentationSettings()
 
 
-def scene(height: int, width: int, count: int, cover: float = 0.25, class_id: int = 15,
-          ) -> np.ndarray:
-    """Return ellipses, some of which touch, that cover about ``cover`` of the frame."""
+def scene(height: int, width: int, count: int, class_id: int = 15) -> np.ndarray:
+    """
+    Return ellipses in rows and columns, of which every third touches its neighbour.
+
+    They cover about the same area, however many there are.
+    """
     rng = np.random.default_rng(count)
+    columns = math.ceil(math.sqrt(count * width / height))
+    rows = math.ceil(count / columns)
     mask = np.zeros((height, width), np.uint8)
-    for _ in range(count):
-        long = np.sqrt(cover * height * width / count / np.pi / 0.6)
-        axes = (round(long), round(long * rng.uniform(0.4, 0.8)))
-        centre = rng.integers(long, (width - long, height - long))
-        cv2.ellipse(mask, centre.tolist(), axes, rng.uniform(0, 180), 0, 360, class_id, -1)
+    wide, high = width / columns, height / rows
+    for k in range(count):
+        touches = k % 3 == 1 and k % columns
+        axes = np.array([0.38 * wide, min(0.42 * high, 0.34 * wide)])
+        centre = np.array([(k % columns + 0.5) * wide, (k // columns + 0.5) * high])
+        centre -= (0.28 * wide, 0) if touches else (0, 0)
+        cv2.ellipse(mask, centre.round().astype(int).tolist(), axes.round().astype(int).tolist(),
+                    rng.uniform(-15, 15), 0, 360, class_id, -1)
     return mask
 
 
@@ -154,9 +163,8 @@ def main() -> None:
         print(f'without modlib: {error}')
         peer = None
     print(f'{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, '
-          f'NumPy {np.__version__}, OpenCV {cv2.__version__}, one thread for each side'
+          f'NumPy {np.__version__}, OpenCV {cv2.__version__}, '
           f'\nMilliseconds, medians of {5 if quick else 15} pairs taken in turns')
-    cv2.setNumThreads(1)
     synthetic(peer, 5 if quick else 15)
     photos(peer, 10 if quick else 1)
     growth(5 if quick else 15)

@@ -71,8 +71,9 @@ def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int6
     order = np.argsort(boxes[:, 0], kind='stable')
     for start in range(0, len(order), _BLOCK):
         block = order[start:start + _BLOCK]
-        near = np.flatnonzero((boxes[:, 2] > (boxes[block, 0] - reach[block]).min())
-                              & (boxes[:, 0] < (boxes[block, 2] + reach[block]).max()))
+        near = order if len(order) <= _BLOCK else np.flatnonzero(
+            (boxes[:, 2] > (boxes[block, 0] - reach[block]).min())
+            & (boxes[:, 0] < (boxes[block, 2] + reach[block]).max()))
         one, other = boxes[block, None], boxes[near]
         gaps = np.maximum(np.maximum(one[..., :2] - other[:, 2:], other[:, :2] - one[..., 2:]), 0)
         beside = ((gaps ** 2).sum(axis=2) < reach[block, None] ** 2)
