@@ -56,7 +56,7 @@ class SegmentationSettings(Settings):
         (), 'Class ids that never become instances, besides 0 (background) and 255 (no data)',
         low=0, high=255)
     memory: bool = setting(
-        True, 'Objects that were seen apart stay apart when their masks melt into one')
+        False, 'Objects that were seen apart stay apart when their masks melt into one')
     config_mode: bool = setting(False, 'Publish the debug images')
 
     @property

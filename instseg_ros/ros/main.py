@@ -56,6 +56,7 @@ def _run(*names: str) -> int:
     # Importing takes a second, in which Ctrl-C must not end in a traceback either.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: sys.exit(0))
+    import cv2
     try:
         import rclpy
         import rclpy.executors
@@ -65,6 +66,8 @@ def _run(*names: str) -> int:
     except ImportError as error:
         sys.exit(f'{names[0]} needs ROS 2, which is not here ({error}): source its setup file, '
                  'or try scripts/demo of the source tree')
+    # The nodes share the cores with each other: a pool of threads in each only waits for its turn.
+    cv2.setNumThreads(1)
     # Before rclpy loads the middleware; a launch file has done it already.
     os.environ.update(transport_variables(os.environ))
     classes = [getattr(import_module(f'.{name}', __package__), _NODES[name]) for name in names]
