@@ -1,7 +1,7 @@
 """
 Frames lost and latency between camera and tracks, three processes on one machine.
 
-camera_node (synthetic scene), instance_segmentation_node and tracker_node run as processes of
+camera_node (synthetic scene, drawn in the node), instance_segmentation_node and tracker_node run as processes of
 their own, as the launch file starts them. A fourth process, this one, subscribes to the frames
 (bgr8) and to the tracks. The latency of a frame is the time from its publication, as the
 middleware stamps it, to the arrival of its tracks. The first second is left out; lost frames are
@@ -27,7 +27,8 @@ def main():
     print(f'{"size":>9} {"frames":>7} {"lost":>5} {"rate Hz":>8} '
           f'{"p50 ms":>7} {"p95 ms":>7} {"p99 ms":>7}', flush=True)
     for width, height in SIZES:
-        camera = ('--ros-args', '-p', 'source:=synthetic', '-p', f'width:={width}',
+        camera = ('--ros-args', '-p', 'source:=synthetic', '-p', 'own_process:=false',
+                  '-p', f'width:={width}',
                   '-p', f'height:={height}', '-p', f'frame_rate:={options.rate}')
         with own_domain():
             seen = watch_pipeline({'camera_node': camera, 'instance_segmentation_node': (),

@@ -127,11 +127,13 @@ class CameraNode(StageNode[CameraSettings]):
         pixels = capture.mask if capture.frame is None else capture.frame
         if pixels is not None:
             self._publish_info(header, pixels.shape[1], pixels.shape[0])
-        # Raw images first: nobody waits for a compression that another one asked for.
+        # The mask first, since the longest chain hangs on it; and raw images before compressed
+        # ones, since nobody waits for a compression that another one asked for.
+        if capture.mask is not None:
+            self._mask.publish(capture.mask, header)
         if capture.frame is not None:
             self._image.publish(capture.frame, header)
         if capture.mask is not None:
-            self._mask.publish(capture.mask, header)
             self._mask.publish_compressed(capture.mask, header)
         if capture.frame is not None:
             self._image.publish_compressed(capture.frame, header, settings.jpeg_quality)

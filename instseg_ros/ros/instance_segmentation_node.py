@@ -28,8 +28,9 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         mask = image_to_array(message, 'mono8')
         self._notice_jumps(message)
         instances = self._segmenter.update(mask, self._stamp_ns)
-        self._detections.publish(instances_to_detections(instances, message.header))
+        # The image first: subscribers take it in while the detections are still written.
         self._mask.publish(instances.labels, message.header)
+        self._detections.publish(instances_to_detections(instances, message.header))
         self._mask.publish_compressed(instances.labels, message.header)
         self.health.frame(self._stamp_ns)
 
