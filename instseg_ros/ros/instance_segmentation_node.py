@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from instseg_ros.core import SegmentationSettings, Segmenter
+from instseg_ros.core import Instances, SegmentationSettings, Segmenter
+from instseg_ros.core.debug_view import debug_view
+import numpy as np
+import numpy.typing as npt
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from .conversions import image_to_array, instances_to_detections, stamp_to_ns
 from .stage_node import ImagePublisher, StageNode
+
+DEBUG_IMAGES = ('distance', 'cores', 'basins', 'merged', 'mosaic')
 
 
 class InstanceSegmentationNode(StageNode[SegmentationSettings]):
@@ -20,11 +25,13 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         self._size = (0, 0)
         self._detections = self.offer(Detection2DArray, 'instance_segmentation/detections')
         self._mask = ImagePublisher(self, 'instance_segmentation/instance_mask', '16UC1')
+        self._debug = {name: ImagePublisher(self, f'instance_segmentation/debug/{name}', 'bgr8')
+                       for name in DEBUG_IMAGES}
         self._masks = self.request(Image, 'camera/semantic_mask', self._on_mask)
         self.report_unknown_parameters()
 
     def _on_mask(self, message: Image) -> None:
-        self._segmenter.settings = self.settings
+        settings = self._segmenter.settings = self.settings
         mask = image_to_array(message, 'mono8')
         self._notice_jumps(message)
         instances = self._segmenter.update(mask, self._stamp_ns)
@@ -32,7 +39,19 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         self._mask.publish(instances.labels, message.header)
         self._detections.publish(instances_to_detections(instances, message.header))
         self._mask.publish_compressed(instances.labels, message.header)
+        if settings.config_mode:
+            self._publish_debug(mask, settings, instances, message)
         self.health.frame(self._stamp_ns)
+
+    def _publish_debug(self, mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
+                       instances: Instances, message: Image) -> None:
+        """Draw how the mask was split, for those who subscribe; without any, draw nothing."""
+        wanted = [name for name, publisher in self._debug.items() if publisher.wanted]
+        if wanted:
+            view = debug_view(mask, settings, instances)
+            for name in wanted:
+                self._debug[name].publish(getattr(view, name), message.header)
+                self._debug[name].publish_compressed(getattr(view, name), message.header)
 
     def _notice_jumps(self, message: Image) -> None:
         """Say when time goes backwards or the size changes: allowed, but seldom meant."""

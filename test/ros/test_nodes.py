@@ -10,7 +10,9 @@ from instseg_ros.ros.overlay_node import OverlayNode
 from instseg_ros.ros.tracker_node import TrackerNode
 import numpy as np
 import pytest
+from rcl_interfaces.srv import SetParameters
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -91,6 +93,26 @@ def test_compressed_instance_mask_keeps_every_label(segmentation, stamps):
     assert compressed[0].format == '16UC1; png compressed 16UC1'
     labels = compressed_to_array(compressed[0], '16UC1')
     assert np.array_equal(labels > 0, two_people() > 0)
+
+
+def test_debug_images_only_in_config_mode(segmentation, stamps):
+    rig = segmentation
+    mosaics = rig.collect(Image, 'instance_segmentation/debug/mosaic')
+    detections = rig.collect(Detection2DArray, DETECTIONS)
+    send = rig.publisher(Image, MASK)
+
+    def publish():
+        send.publish(array_to_image(two_people(), 'mono8', stamps.rising()))
+
+    rig.until(lambda: len(detections) > 3, publish)
+    assert not mosaics
+    answer = rig.call(SetParameters, 'instance_segmentation_node/set_parameters',
+                      SetParameters.Request(parameters=[
+                          Parameter('config_mode', value=True).to_parameter_msg()]))
+    assert answer.results[0].successful
+    rig.until(lambda: mosaics, publish)
+    assert mosaics[0].encoding == 'bgr8'
+    assert image_to_array(mosaics[0], 'bgr8').std() > 0
 
 
 def test_nothing_in_view_is_said_too(segmentation, stamps):
