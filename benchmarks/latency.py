@@ -1,9 +1,9 @@
 """
 Frames lost and latency between camera and tracks, three processes on one machine.
 
-camera_node (synthetic scene, drawn in the node), instance_segmentation_node and tracker_node run as processes of
-their own, as the launch file starts them. A fourth process, this one, subscribes to the frames
-(bgr8) and to the tracks. The latency of a frame is the time from its publication, as the
+camera_node (synthetic scene, drawn in the node), instance_segmentation_node and tracker_node run
+as processes of their own. A fourth process, this one, subscribes to the frames (bgr8) and to the
+tracks. The latency of a frame is the time from its publication, as the
 middleware stamps it, to the arrival of its tracks. The first second is left out; lost frames are
 counted by the publisher's sequence numbers.
 
