@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 FRAME_NS = 50_000_000
-PLAIN = SegmentationSettings(dist_threshold=0)
+PLAIN = SegmentationSettings(dist_threshold=0, memory=True)
 
 
 def street(*people, shape=(160, 240)):
