@@ -29,7 +29,8 @@ ANALYSIS_BOX = 6 * ANALYSIS_AREA
 # Hills whose saddle is higher than this part of the lower peak are one hill: ripples of the
 # digital border, not necks.
 RIPPLE = 0.9
-# Where a cut is allowed: learned by benchmarks/learn_cuts.py, see docs/method.md.
+# Where a cut is allowed: learned by benchmarks/learn.py, see docs/method.md. For 1, the squared
+# concavities of the whole and of the parts, and the logarithm of the quotient of their sizes.
 ALLOWED = (0.55, -6.0, 2.0, 0.135)
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
@@ -541,7 +542,7 @@ def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
     inside = inside[1:-1, 1:-1]
     labels = spread(parts.group.astype(np.uint16)[parts.basins], inside.shape)
     labels *= inside
-    painted = []
+    painted: dict[int, tuple[npt.NDArray[np.uint8], Hull]] = {}
     for k in range(1, len(parts) + 1):
         pixels = (labels == k).view(np.uint8)
         contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
@@ -554,18 +555,43 @@ def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
             if crumb is not main:
                 cv2.drawContours(pixels, [crumb], 0, 0, cv2.FILLED)
         if cv2.countNonZero(pixels) >= max(min_area, 1):
-            painted.append((k, pixels, main))
-    if sum(cv2.countNonZero(pixels) for _, pixels, _ in painted) < cv2.countNonZero(inside):
+            painted[k] = pixels, main
+    if not painted:
+        labels = inside.astype(np.uint16)
+        painted[1] = inside, main
+    elif (sum(cv2.countNonZero(pixels) for pixels, _ in painted.values())
+          < cv2.countNonZero(inside)):
         labels[:] = 0
-        for k, pixels, _ in painted:
-            labels[pixels != 0] = k
-        if not painted:
-            labels[inside != 0] = 1
-        grow(labels, inside, inside.size)
-        parted = [(k, (labels == k).view(np.uint8)) for k in [k for k, *_ in painted] or [1]]
-        painted = [(k, pixels, cv2.findContours(
-            pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0][0]) for k, pixels in parted]
-    return painted
+        for k, (pixels, _) in painted.items():
+            np.copyto(labels, k, where=pixels.view(np.bool_), casting='unsafe')
+        _give_away(labels, inside)
+        for k in painted:
+            pixels = (labels == k).view(np.uint8)
+            painted[k] = pixels, cv2.findContours(pixels, cv2.RETR_EXTERNAL,
+                                                  cv2.CHAIN_APPROX_SIMPLE)[0][0]
+    return [(k, pixels, contour) for k, (pixels, contour) in painted.items()]
+
+
+def _give_away(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8]) -> None:
+    """Give each piece of a component that has no label to the part it touches most."""
+    free = inside * (labels == 0)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(free, connectivity=8)
+    left = list(range(1, count))
+    while left:
+        waiting = []
+        for piece in left:
+            x, y, w, h, _ = stats[piece].tolist()
+            around = np.s_[max(y - 1, 0):y + h + 1, max(x - 1, 0):x + w + 1]
+            pixels = (pieces[around] == piece).view(np.uint8)
+            votes = np.bincount(labels[around][cv2.dilate(pixels, _NEIGHBOURS) != 0])
+            votes[0] = 0
+            if votes.any():
+                labels[around][pixels != 0] = votes.argmax()
+            else:
+                waiting.append(piece)
+        if len(waiting) == len(left):
+            return
+        left = waiting
 
 
 def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
