@@ -8,23 +8,15 @@ from typing import Any
 
 import yaml
 
-from ..cameras.camera import CameraSettings
-from ..core import SegmentationSettings, Settings, SettingsError, TrackingSettings
-from ..core.drawing import OverlaySettings
+from ..core import SettingsError
+from ..reference import STAGES
 
-# What a parameter file may speak of; the nodes' names are those of the live pipeline.
-NODES: dict[str, type[Settings]] = {
-    'camera_node': CameraSettings,
-    'instance_segmentation_node': SegmentationSettings,
-    'tracker_node': TrackingSettings,
-    'overlay_node': OverlaySettings,
-}
 _KEY = 'ros__parameters'
 _OF_ROS = ('use_sim_time', 'qos_overrides', 'start_type_description_service')
 
 
 def read_settings(file: Path | None = None, assignments: Sequence[str] = (),
-                  nodes: Sequence[str] = tuple(NODES)) -> dict[str, Any]:
+                  nodes: Sequence[str] = tuple(STAGES)) -> dict[str, Any]:
     """
     Return the settings of each node.
 
@@ -49,7 +41,7 @@ def read_settings(file: Path | None = None, assignments: Sequence[str] = (),
         The file is no parameter file, a name is unknown or a value may not be.
 
     """
-    chosen: dict[str, dict[str, Any]] = {node: {} for node in NODES}
+    chosen: dict[str, dict[str, Any]] = {node: {} for node in STAGES}
     if file is not None:
         for pattern, name, value in _entries(file):
             _choose(chosen, _matching(file, pattern), name, value, f'{file}: {pattern}: ')
@@ -58,21 +50,21 @@ def read_settings(file: Path | None = None, assignments: Sequence[str] = (),
         if not equals:
             raise SettingsError(f'--set {assignment}: expected name=value')
         node, dot, last = name.rpartition('.')
-        if dot and node not in NODES:
-            raise SettingsError(f'--set {assignment}: expected one of {", ".join(NODES)}, got '
+        if dot and node not in STAGES:
+            raise SettingsError(f'--set {assignment}: expected one of {", ".join(STAGES)}, got '
                                 f'{node}')
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             value = text
         _choose(chosen, [node] if dot else list(nodes), last, value, '--set ')
-    return {node: kind(**chosen[node]) for node, kind in NODES.items()}
+    return {node: kind(**chosen[node]) for node, kind in STAGES.items()}
 
 
 def _choose(chosen: dict[str, dict[str, Any]], nodes: Sequence[str], name: str, value: Any,
             where: str) -> None:
     """Note a value for the nodes that know its name; SettingsError when none does."""
-    known = {node: {s.name: s for s in NODES[node].declared()} for node in nodes}
+    known = {node: {s.name: s for s in STAGES[node].declared()} for node in nodes}
     if not any(name in settings for settings in known.values()):
         names = sorted(n for settings in known.values() for n in settings)
         raise SettingsError(f'{where}{name}: no such parameter; known are ' + ', '.join(names))
@@ -124,7 +116,7 @@ def _matching(file: Path, pattern: str) -> list[str]:
     """Return the nodes that a name in a parameter file is for."""
     last = pattern.rpartition('/')[2]
     if last in ('*', '**'):
-        return list(NODES)
-    if last not in NODES:
-        raise SettingsError(f'{file}: expected nodes named {", ".join(NODES)} or /**, got {last}')
+        return list(STAGES)
+    if last not in STAGES:
+        raise SettingsError(f'{file}: expected nodes named {", ".join(STAGES)} or /**, got {last}')
     return [last]

@@ -41,6 +41,7 @@ class Health:
         self._stamp_ns = 0
         self._problems: dict[str, tuple[float, str]] = {}
         self._problem_count = 0
+        self._latest = 0.0  # when the last problem was
         self._counts: dict[str, int] = {}
         self.details: Callable[[], dict[str, str]] = dict
         self.idle = 'waiting for input'
