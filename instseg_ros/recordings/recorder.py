@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .bag import COMPRESSED, IMAGE, RecordingError
-from .processing import header_of
+from .frames import header_of
 from .writer import BagWriter, offered_qos
 from .. import topics
 from ..cameras.calibration import Calibration, load_calibration
