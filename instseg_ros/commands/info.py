@@ -42,7 +42,7 @@ def _contents(bag: Bag) -> Iterator[str]:
     yield f'{bag.path}: {duration_s:.1f} s from {begin} UTC, {size / 1e6:.1f} MB'
     if not bag.finished:
         yield ('It was never ended (killed, or the power failed); all that reached the disk is '
-               'read. `instseg repair` ends it for other programs.')
+               'read. `instseg repair` gives it the index that it lacks.')
     width = max((len(t) for t in bag.topics), default=0)
     for name, topic in sorted(bag.topics.items()):
         rate = (topic.count - 1) / duration_s if duration_s and topic.count > 1 else 0.0

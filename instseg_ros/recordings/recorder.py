@@ -79,6 +79,8 @@ class Recorder:
         self._writer.add_topic(MASKS, COMPRESSED)
         if not masks_only:
             self._writer.add_topic(self._frame_topic, IMAGE if raw else COMPRESSED)
+        self._writer.checkpoint()
+        self._writer.sync()
         self._queue: queue.Queue[Capture | None] = queue.Queue(_WAITING)
         self._stop = threading.Event()
         self._error: Exception | None = None

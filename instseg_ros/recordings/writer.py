@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 import errno
 from functools import partial
 import os
@@ -19,7 +20,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.rosbag2.storage_mcap import McapWriter
 
 from .bag import Bag, RecordingError
-from .unfinished import finish, is_finished, NotMcapError
+from .unfinished import END, finish, is_finished, NotMcapError
 from ..interfaces import typestore
 
 if sys.version_info >= (3, 14):
@@ -41,7 +42,10 @@ def offered_qos(latched: bool = False, depth: int = 30) -> Qos:
 
 class BagWriter:
     """
-    Writes a rosbag2 folder: one MCAP file with zstd chunks, metadata.yaml at the end.
+    Writes a rosbag2 folder: one MCAP file with zstd chunks, and metadata.yaml.
+
+    Between two checkpoints the file is whole, if without an index, and metadata.yaml is renewed
+    with every sync: whenever the program ends, any reader opens what there is.
 
     Parameters
     ----------
@@ -65,6 +69,7 @@ class BagWriter:
         self._durable = durable
         self._types = typestore()
         self._connections: dict[str, Any] = {}
+        self._reached: Writer | None = None  # what metadata.yaml can say since the last checkpoint
         self._writer = _Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         try:
@@ -163,10 +168,17 @@ class BagWriter:
         if self._storage.chunk.msgs:
             self._storage.close_chunk()
         self._file.flush()
+        reached = copy(self._writer)
+        reached.counts = dict(reached.counts)
+        self._reached = reached
 
     def sync(self) -> None:
         """Wait until checkpoints are on the disk; may be called while another thread writes."""
+        reached, self._reached = self._reached, None
         self._file.sync()
+        if reached:
+            # After the file: it never promises what a power cut could take.
+            _write_metadata(reached, self._storage.path)
 
     def close(self) -> None:
         """
@@ -228,7 +240,7 @@ def repair(path: Path) -> None:
             if len(files) > 1:
                 raise RecordingError(f'{path}: expected one file, got {len(files)}; they are '
                                      'whole now, and `ros2 bag reindex` writes metadata.yaml')
-            _write_metadata(files[0])
+            _write_metadata(_described(files[0]), files[0])
     except NotMcapError as error:
         raise RecordingError(f'{file}: {error}') from error
     except OSError as error:
@@ -269,7 +281,8 @@ class _WholeWrites:
     """
     A file that grows by whole checkpoints: what does not fit leaves no trace.
 
-    Stands in for the file of rosbags' writer, which would lose track at a full disk.
+    Stands in for the file of rosbags' writer, which would lose track at a full disk. Behind each
+    checkpoint stands the shortest end that an MCAP file may have; the next one overwrites it.
     """
 
     def __init__(self, path: Path, start: bytes) -> None:
@@ -284,25 +297,29 @@ class _WholeWrites:
         self._waiting += data
         return len(data)
 
-    def flush(self) -> None:
+    def flush(self, end: bytes = END) -> None:
         """Write what waits; OSError leaves the file as it was."""
-        data = memoryview(bytes(self._waiting))
-        done = 0
         try:
-            while done < len(data):
-                done += os.write(self._fd, data[done:])
+            self._put(bytes(self._waiting) + end)
         except OSError:
             os.ftruncate(self._fd, self._size)
-            os.lseek(self._fd, self._size, os.SEEK_SET)
+            if self._size:
+                self._put(END)
             raise
-        self._size += done
+        self._size += len(self._waiting)
         self._waiting.clear()
+
+    def _put(self, data: bytes) -> None:
+        """Write behind what is there; in one go, unless the disk is full."""
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._fd, memoryview(data)[done:], self._size + done)
 
     def sync(self) -> None:
         os.fsync(self._fd)
 
     def close(self) -> None:
-        self.flush()
+        self.flush(b'')  # the writer has written an end with an index
         self.sync()
         self.discard()
 
@@ -341,12 +358,9 @@ class _Finished:
         self.close: Callable[..., None] = lambda version, metadata: None
 
 
-def _write_metadata(file: Path) -> None:
-    """Write metadata.yaml beside a whole MCAP file."""
+def _described(file: Path) -> Writer:
+    """Return a writer as it would be after it had written a whole MCAP file."""
     writer = Writer(file.parent / 'new', version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.metapath = file.parent / 'metadata.yaml'
-    storage: Any = _Finished(file)
-    writer.storage = storage
     with Bag(file) as bag:
         for number, topic in enumerate(bag.topics.values(), 1):
             # What rosbags knows of the connections is all but the type hash.
@@ -354,7 +368,18 @@ def _write_metadata(file: Path) -> None:
             writer.connections.append(connection)
             writer.counts[number] = topic.count
         writer.min_timestamp, writer.max_timestamp = bag.start_ns, bag.end_ns
-        writer.close()
+    return writer
+
+
+def _write_metadata(writer: Writer, file: Path) -> None:
+    """Write metadata.yaml beside an MCAP file, as its writer would; the old one until then."""
+    new = file.with_name('metadata.yaml.new')
+    storage: Any = _Finished(file)
+    writer.storage, writer.metapath = storage, new
+    writer.close()
+    with new.open('rb') as written:
+        os.fsync(written.fileno())
+    new.replace(file.with_name('metadata.yaml'))
 
 
 def _sync_folder(path: Path) -> None:
