@@ -12,7 +12,7 @@ from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 import yaml
 
-from .unfinished import FinishedPath, is_finished, NotMcapError
+from .unfinished import FinishedPath, is_finished, NotMcapError, RESERVE
 from ..cameras.camera import CameraError
 from ..core.images import class_ids, decode, ENCODINGS, ImageError, unpack
 from ..interfaces import typestore
@@ -116,9 +116,8 @@ class Bag:
         if not path.exists():
             raise RecordingError(f'{path}: expected a recording (a rosbag2 folder), got nothing; '
                                  'give the folder that has the metadata.yaml')
-        metadata = path / 'metadata.yaml'
-        if path.is_dir() and metadata.exists() and all(
-                is_finished(file) for file in path.glob('*.mcap')):
+        ended = (path / 'metadata.yaml').exists() and not (path / RESERVE).exists()
+        if ended and all(is_finished(file) for file in path.glob('*.mcap')):
             yield Reader(path)
             return
         files = [path] if path.is_file() else sorted(

@@ -24,6 +24,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+# A file beside those that are still written: room on a full disk.
+RESERVE = 'reserve'
 MAGIC = b'\x89MCAP0\r\n'
 _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _MESSAGE_INDEX = 2, 3, 4, 5, 6, 7
 _CHUNK_INDEX, _STATISTICS, _DATA_END = 8, 11, 15

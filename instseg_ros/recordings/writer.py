@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from copy import copy
 import errno
 from functools import partial
+from io import BytesIO
 import os
 from pathlib import Path
 import shutil
@@ -17,10 +18,10 @@ from typing import Any
 from rosbags.interfaces import (Qos, QosDurability, QosHistory, QosLiveliness, QosReliability,
                                 QosTime)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.rosbag2.storage_mcap import McapWriter
+from rosbags.rosbag2.storage_mcap import McapWriter, PendingChunk
 
 from .bag import Bag, RecordingError
-from .unfinished import END, finish, is_finished, NotMcapError
+from .unfinished import END, finish, is_finished, NotMcapError, RESERVE
 from ..interfaces import typestore
 
 if sys.version_info >= (3, 14):
@@ -28,7 +29,6 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-RESERVE = 'reserve'
 _RESERVE_BYTES = 1 << 20
 _NEVER = QosTime(0, 0)
 
@@ -44,8 +44,8 @@ class BagWriter:
     """
     Writes a rosbag2 folder: one MCAP file with zstd chunks, and metadata.yaml.
 
-    Between two checkpoints the file is whole, if without an index, and metadata.yaml is renewed
-    with every sync: whenever the program ends, any reader opens what there is.
+    After each checkpoint the file is a whole one, and metadata.yaml is renewed with each sync:
+    whenever the program ends, readers open what there is.
 
     Parameters
     ----------
@@ -92,9 +92,9 @@ class BagWriter:
         return self._file.tell()
 
     @property
-    def _storage(self) -> McapWriter:
+    def _storage(self) -> _McapWriter:
         storage = self._writer.storage
-        assert isinstance(storage, McapWriter)
+        assert isinstance(storage, _McapWriter)
         return storage
 
     @property
@@ -167,7 +167,7 @@ class BagWriter:
         """Give everything written so far to the system: it survives the end of this program."""
         if self._storage.chunk.msgs:
             self._storage.close_chunk()
-        self._file.flush()
+        self._file.flush(self._storage.end())
         reached = copy(self._writer)
         reached.counts = dict(reached.counts)
         self._reached = reached
@@ -230,7 +230,7 @@ def repair(path: Path) -> None:
         raise RecordingError(f'{path}: expected a folder with .mcap files, got none')
     try:
         for file in files:
-            if not is_finished(file):
+            if not is_finished(file) or (path / RESERVE).exists():
                 # Before the file: what it says is no longer so, whatever happens next.
                 (path / 'metadata.yaml').unlink(missing_ok=True)
                 (path / RESERVE).unlink(missing_ok=True)
@@ -282,7 +282,7 @@ class _WholeWrites:
     A file that grows by whole checkpoints: what does not fit leaves no trace.
 
     Stands in for the file of rosbags' writer, which would lose track at a full disk. Behind each
-    checkpoint stands the shortest end that an MCAP file may have; the next one overwrites it.
+    checkpoint stands an end, which the next one overwrites.
     """
 
     def __init__(self, path: Path, start: bytes) -> None:
@@ -314,6 +314,7 @@ class _WholeWrites:
         done = 0
         while done < len(data):
             done += os.pwrite(self._fd, memoryview(data)[done:], self._size + done)
+        os.ftruncate(self._fd, self._size + done)  # the last end may have been longer
 
     def sync(self) -> None:
         os.fsync(self._fd)
@@ -330,6 +331,23 @@ class _WholeWrites:
             self._fd = -1
 
 
+class _Collected:
+    """Stands in for a file of some length, and keeps what is written behind it."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self.data = bytearray()
+
+    def tell(self) -> int:
+        return self._length + len(self.data)
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def close(self) -> None:
+        pass
+
+
 class _McapWriter(McapWriter):
     """rosbags' writer of MCAP files on a file of our own."""
 
@@ -340,6 +358,25 @@ class _McapWriter(McapWriter):
         self.bio = file
         # JPEGs hardly shrink: level 3, the default, takes three times as long for 8 % of the size.
         self.compressor = partial(zstd.compress, level=1)
+        self._indexed = self._index_size = 0
+
+    def end(self) -> bytes:
+        """
+        Return what would make the file whole, between two chunks.
+
+        Mostly with an index. That grows with the file; so it is left out until as much was
+        recorded since the last one, and never more than doubles what is written.
+        """
+        here = self.bio.tell()
+        if here - self._indexed < self._index_size:
+            return END
+        collected = _Collected(here)
+        twin: Any = copy(self)
+        # What has no message yet stays out.
+        twin.bio, twin.chunk = collected, PendingChunk(0, 0, BytesIO(), {})
+        McapWriter.close(twin, 9, '')
+        self._indexed, self._index_size = here, len(collected.data)
+        return bytes(collected.data)
 
     def abort(self) -> None:
         file: Any = self.bio
