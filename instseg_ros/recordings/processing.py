@@ -169,7 +169,7 @@ class _Run:
         self._mask = bag.need(options.mask, IMAGE, COMPRESSED)
         found = bag.find(options.image)
         self._drawing = options.overlays or options.mp4 is not None
-        if self._drawing:
+        if self._drawing or options.image != topics.IMAGE:
             found = bag.need(options.image, IMAGE, COMPRESSED)
         self._image = bag.need(found.name, IMAGE, COMPRESSED) if found else None
         if not self._mask.count:

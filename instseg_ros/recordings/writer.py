@@ -161,16 +161,19 @@ class BagWriter:
         self._writer.write(connection, time_ns, message)
         if not self._storage.chunk.msgs:
             # The chunk is complete: memory holds one, however long the recording.
-            self._file.flush()
+            self._flush()
 
     def checkpoint(self) -> None:
         """Give everything written so far to the system: it survives the end of this program."""
         if self._storage.chunk.msgs:
             self._storage.close_chunk()
-        self._file.flush(self._storage.end())
+        self._flush()
         reached = copy(self._writer)
         reached.counts = dict(reached.counts)
         self._reached = reached
+
+    def _flush(self) -> None:
+        self._file.flush(self._storage.end() if self._durable else END)
 
     def sync(self) -> None:
         """Wait until checkpoints are on the disk; may be called while another thread writes."""
