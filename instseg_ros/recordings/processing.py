@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 import json
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +21,7 @@ import struct
 from typing import Any, TypeVar
 
 import cv2
+import numpy as np
 
 from .bag import Bag, COMPRESSED, IMAGE, RecordingError, seconds, stamp_ns as stamp_of
 from .exports import CocoExport, CsvExport, Export, VideoExport
@@ -37,6 +38,8 @@ PARAMETERS = 'instseg_parameters'  # key of metadata.yaml
 _WAITING = 100  # frames and masks that may wait for each other
 # Masks that go to a worker together, unless what lies between them is larger.
 _TOGETHER, _TOGETHER_BYTES = 8, 1 << 22
+_ITEMS = 6  # that are written of a frame, or so
+_HELD_BYTES = 1 << 26  # of messages that wait for what is written before them
 _T = TypeVar('_T')
 _Batch = tuple[list[tuple[str, int, bytes]], Future[list[Split]]]
 
@@ -218,7 +221,8 @@ class _Run:
         with _executor(self._options.workers) as workers:
             ahead = 2 * self._options.workers
             read = _ahead(self._read(workers), ahead)
-            yield from _ahead(self._track(read, workers), ahead * _TOGETHER)
+            # What is still made of tracked frames waits behind the masks that were read ahead.
+            yield from _ahead(self._track(read, workers), ahead * _TOGETHER * _ITEMS, _size)
 
     def write(self, item: _Item, writer: BagWriter, exports: Sequence[Export],
               video: VideoExport | None) -> None:
@@ -274,7 +278,7 @@ class _Run:
                     yield topic, time_ns, data
                 if topic == self._mask.name:
                     frame = self._follow(next(splits), time_ns, workers)
-                    yield frame
+                    yield replace(frame, instances=_without_labels(frame.instances))
                     stamp_ns = frame.stamp_ns
                     if not self._image:
                         continue
@@ -354,7 +358,6 @@ def image_size(data: bytes) -> tuple[int, int] | None:
     """
     Return width and height of a JPEG or PNG from its head, None when it is neither.
 
-    >>> import numpy as np
     >>> image_size(cv2.imencode('.png', np.zeros((48, 64)))[1].tobytes())
     (64, 48)
     """
@@ -375,18 +378,32 @@ def image_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def _without_labels(instances: Instances) -> Instances:
+    """Return instances that may wait for long: their label image has a shape, and no memory."""
+    return replace(instances, labels=np.broadcast_to(np.uint16(0), instances.labels.shape))
+
+
 def _made(thing: _T | Future[_T]) -> _T:
     return thing.result() if isinstance(thing, Future) else thing
 
 
-def _ahead(items: Iterable[_T], count: int) -> Iterator[_T]:
-    """Yield items, of which ``count`` more are taken already: their futures run meanwhile."""
+def _ahead(items: Iterable[_T], count: int, size: Callable[[_T], int] = lambda item: 0
+           ) -> Iterator[_T]:
+    """Yield items, of which ``count`` more are taken already if they fit: they are made then."""
     waiting: deque[_T] = deque()
+    held = 0
     for item in items:
         waiting.append(item)
-        if len(waiting) > count:
+        held += size(item)
+        while waiting and (len(waiting) > count or held > _HELD_BYTES):
+            held -= size(waiting[0])
             yield waiting.popleft()
     yield from waiting
+
+
+def _size(item: _Item) -> int:
+    """Return the length of a recorded message; what else is written is small."""
+    return len(item[2]) if isinstance(item, tuple) else 0
 
 
 class _Here(Executor):
