@@ -290,7 +290,7 @@ class _WholeWrites:
 
     def __init__(self, path: Path, start: bytes) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
-        self._size = 0
+        self._size = self._length = 0  # without and with the end
         self._waiting = bytearray(start)
 
     def tell(self) -> int:
@@ -306,6 +306,7 @@ class _WholeWrites:
             self._put(bytes(self._waiting) + end)
         except OSError:
             os.ftruncate(self._fd, self._size)
+            self._length = self._size
             if self._size:
                 self._put(END)
             raise
@@ -317,7 +318,11 @@ class _WholeWrites:
         done = 0
         while done < len(data):
             done += os.pwrite(self._fd, memoryview(data)[done:], self._size + done)
-        os.ftruncate(self._fd, self._size + done)  # the last end may have been longer
+        if self._size + done < self._length:
+            # The last end was longer. Not done for nothing: it would put a length on the disk,
+            # with the next thing that is synced, before what belongs there.
+            os.ftruncate(self._fd, self._size + done)
+        self._length = self._size + done
 
     def sync(self) -> None:
         os.fsync(self._fd)
