@@ -154,7 +154,7 @@ class Bag:
             names = sorted({c.topic for r in self._readers for c in r.connections if c.msgcount})
             where = f'after {seconds(last)} ({", ".join(names)})' if found else 'at its start'
             raise RecordingError(
-                f'{self.path}: expected {promised} messages, as metadata.yaml says, got {found}: '
+                f'{self.path}: expected a whole recording of {promised} messages, got {found}: '
                 f'it is cut off {where}; copy it again, or mend it with `instseg repair`')
 
     @staticmethod
