@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / 'scripts' / 'requirements.txt'
 INTERFACES = ROOT / 'instseg_ros' / 'interfaces' / 'vision_msgs'
 
-# What holds the tests' fake camera to the real one. A folder apart: a program that finds a picamera2
-# takes it for a camera. Without its requirements, of which some want headers of the system.
+# What holds the tests' fake camera to the real one. In a folder apart, since nobody else may take
+# it for a camera; without its requirements, of which some want headers of the system.
 PICAMERA2 = ('picamera2>=0.3.32', 'libarchive-c', 'videodev2')
 
 # Top-level folders that are no part of the installed package.

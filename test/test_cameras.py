@@ -6,7 +6,8 @@ import threading
 import time
 
 from fakes.onnx_network import make_onnx
-from fakes.pictures import FakeDevice, make_folder, make_recording, make_video, NetworkCamera, PERSON
+from fakes.pictures import (FakeDevice, make_folder, make_recording, make_video, NetworkCamera,
+                            PERSON)
 from instseg_ros.cameras import CameraError, CameraSettings, EndOfStream, open_camera
 from instseg_ros.cameras.capture_client import ProcessCamera, RemoteCamera
 from instseg_ros.cameras.capture_server import CaptureServer
