@@ -191,7 +191,8 @@ class Imx500Camera(Camera):
         self._period_us = metadata.get('FrameDuration') or self._period_us
         with self._mapped_array(request, 'main', write=False) as mapped:
             pixels = mapped.array[:, :self._size[0]]
-            # The buffer goes back to the camera: the one copy, or a mirrored one.
+            # The buffer goes back to the camera: the one copy, or a mirrored one. The sensor can
+            # mirror only in a new configuration, and nobody says what its network sees then.
             frame = flip(pixels, settings)
             frame = pixels.copy() if frame is pixels else frame
         crop = tuple(metadata.get('ScalerCrop') or (0, 0, *SENSOR_SIZE))
