@@ -355,6 +355,7 @@ def test_command_refuses_in_a_sentence(capsys, tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_the_command(tmp_path, number):
     (tmp_path / 'run').mkdir(mode=0o700)
+    (tmp_path / 'run' / 'capture.sock.progress').touch()  # a watch of an upload was killed
     address = f'ipc://{tmp_path}/run/capture.sock'
     process = subprocess.Popen(
         [sys.executable, '-c', 'import sys; from instseg_ros.cli import main; sys.exit(main())',
@@ -365,11 +366,11 @@ def test_signals_end_the_command(tmp_path, number):
     started = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=TIMEOUT_S)
+    camera.close()
     assert time.monotonic() - started < 2
     assert process.returncode == 0
     assert 'Traceback' not in said
     assert list((tmp_path / 'run').iterdir()) == []
-    camera.close()
 
 
 def test_the_process_ends_with_its_parent():
