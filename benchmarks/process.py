@@ -1,7 +1,7 @@
 """
 How fast `instseg process` is, and how much memory it takes, for 640x480 at 30 frames a second.
 
-    python3 benchmarks/process.py [--seconds 60 240] [--workers 0 2]
+    python3 benchmarks/process.py [--seconds 60 240] [--workers 0 2] [--set memory=true ...]
 
 Each row is a run of its own: the speed includes the start of the workers, the memory is the peak
 of the process and of its largest worker. CPU time is that of the process and of all its workers:
@@ -18,10 +18,11 @@ import time
 
 RATE_HZ = 30
 RUN = """
-import resource, sys
+import multiprocessing.forkserver, resource, sys
 from instseg_ros.cli import main
 if __name__ == '__main__':
     code = main(['process', *sys.argv[1:]])
+    multiprocessing.forkserver._forkserver._stop()  # what workers used is known when it has ended
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(*(u.ru_maxrss / 1e3 for u in used), *(u.ru_utime + u.ru_stime for u in used))
     sys.exit(code)
@@ -61,7 +62,9 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seconds', type=int, nargs='+', default=[60, 240])
     parser.add_argument('--workers', type=int, nargs='+', default=[0, os.cpu_count()])
+    parser.add_argument('--set', metavar='NAME=VALUE', nargs='+', default=[])
     options = parser.parse_args()
+    settings = [word for pair in options.set for word in ('--set', pair)]
     print(f'{"recording":>10} {"workers":>8} {"time":>8} {"real time":>10} {"frames/s":>9} '
           f'{"memory":>8} {"worker":>8} {"CPU per frame":>15}')
     with tempfile.TemporaryDirectory() as name:
@@ -74,7 +77,7 @@ def main():
                 out = Path(name) / f'{seconds}-{workers}'
                 started = time.monotonic()
                 done = subprocess.run(
-                    [sys.executable, program, source, out, '--workers', str(workers)],
+                    [sys.executable, program, source, out, '--workers', str(workers), *settings],
                     capture_output=True, text=True)
                 taken = time.monotonic() - started
                 if done.returncode:

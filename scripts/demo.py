@@ -1,6 +1,7 @@
 """Run the nodes for a while, watch them from outside, and write down what was seen."""
 
 import argparse
+from contextlib import closing
 from importlib import import_module
 import json
 from pathlib import Path
@@ -9,7 +10,7 @@ import sys
 import time
 
 import cv2
-from instseg_ros.interfaces import typestore
+from instseg_ros.recordings.writer import BagWriter, offered_qos
 from instseg_ros.ros.conversions import image_to_array
 from instseg_ros.ros.probe import (own_domain, ProbeError, START_TIMEOUT_S,
                                    watch_pipeline)
@@ -17,10 +18,7 @@ from instseg_ros.ros.stage_node import LATCHED, OFFERED
 from instseg_ros.topics import LATCHED as LATCHED_TOPICS
 from instseg_ros.topics import RECORDED
 from rclpy.node import Node
-from rosbags.interfaces import (Qos, QosDurability, QosHistory, QosLiveliness, QosReliability,
-                                QosTime)
-from rosbags.rosbag2 import Reader, StoragePlugin, Writer
-from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
+from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
 
 NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node', 'overlay_node')
@@ -39,16 +37,12 @@ class Recorder(Node):
 
     def _record(self, topic, kind):
         package, _, name = kind.split('/')
-        qos = LATCHED if topic in LATCHED_TOPICS else OFFERED
-        never = QosTime(0, 0)
-        connection = self._writer.add_connection(
-            '/' + topic.lstrip('/'), kind, typestore=typestore(), offered_qos_profiles=[Qos(
-                QosHistory.KEEP_LAST, qos.depth, QosReliability.RELIABLE,
-                QosDurability.TRANSIENT_LOCAL if qos is LATCHED else QosDurability.VOLATILE,
-                never, never, QosLiveliness.AUTOMATIC, never, False)])
+        recorded, latched = '/' + topic.lstrip('/'), topic in LATCHED_TOPICS
+        self._writer.add_topic(recorded, kind, (offered_qos(latched),))
         self.create_subscription(
             getattr(import_module(f'{package}.msg'), name), topic,
-            lambda data: self._writer.write(connection, time.time_ns(), data), qos, raw=True)
+            lambda data: self._writer.write(recorded, time.time_ns(), data),
+            LATCHED if latched else OFFERED, raw=True)
 
 
 class Photographer(Node):
@@ -111,15 +105,13 @@ def watch(options, output):
     print(f'running {", ".join(NODES)} on {options.source} for {options.duration:g} s', flush=True)
     programs = dict.fromkeys(NODES, ())
     programs['camera_node'] = ('--ros-args', '-p', f'source:={json.dumps(options.source)}')
-    writer = Writer(output / 'recording', version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     photographers = []
 
     def photographer():
         photographers.append(Photographer(output, options.duration / PICTURES))
         return photographers[0]
 
-    with writer:
+    with closing(BagWriter(output / 'recording')) as writer:
         summary = watch_pipeline(programs, options.duration, options.source,
                                  (lambda: Recorder(writer), photographer), options.start_timeout)
     return summary, photographers[0].count

@@ -119,8 +119,8 @@ def test_recorder_that_was_killed_leaves_all_but_its_last_chunk(tmp_path, sample
     with Bag(tmp_path / 'killed') as bag:
         assert not bag.finished
         assert contents(bag) == sample
-    with pytest.raises(Exception, match='metadata'):
-        Reader(tmp_path / 'killed')
+    with Reader(tmp_path / 'killed') as reader:
+        assert [(c.topic, t, bytes(d)) for c, t, d in reader.messages()] == sample
     before = (recorded.SAMPLE / 'metadata.yaml').read_text()
     repair(tmp_path / 'killed')
     repair(tmp_path / 'killed')  # changes nothing
@@ -170,17 +170,17 @@ def test_types_are_known_from_what_an_mcap_file_says(tmp_path):
 
 def full_after(monkeypatch, limit, then=lambda: False):
     """Let the disk be full after some bytes, until `then` says that there is room again."""
-    real, used = os.write, [0]
+    real, used = os.pwrite, [0]
 
-    def write(fd, data):
+    def write(fd, data, offset):
         room = 10**9 if then() else limit - used[0]
         if room <= 0:
             raise OSError(28, 'No space left on device')
-        count = real(fd, data[:room])
+        count = real(fd, data[:room], offset)
         used[0] += count
         return count
 
-    monkeypatch.setattr('instseg_ros.recordings.writer.os.write', write)
+    monkeypatch.setattr('instseg_ros.recordings.writer.os.pwrite', write)
 
 
 @pytest.mark.parametrize('room_again', [True, False])
@@ -288,7 +288,7 @@ def bad_recordings(tmp_path):
     yield (folder('truncated', {'sample.mcap': whole[:-3_000_000], 'metadata.yaml': metadata}),
            r'cut off after 17000000\d\d\.\d\d\d s \(/camera/camera_info')
     yield (folder('truncated early', {'sample.mcap': b'', 'metadata.yaml': metadata}),
-           'cut off .*an empty one')
+           'an empty one')
     yield folder('no file', {'metadata.yaml': metadata}), 'missing'
     yield (folder('compression', {'sample.mcap': whole, 'metadata.yaml': metadata.replace(
         b"compression_format: ''", b'compression_format: rar').replace(

@@ -285,10 +285,10 @@ def test_out_that_is_there_is_not_touched(source, tmp_path, capsys):
 
 
 def test_full_disk_leaves_nothing(source, tmp_path, monkeypatch):
-    def full(fd, data):
+    def full(fd, data, offset):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('instseg_ros.recordings.writer.os.write', full)
+    monkeypatch.setattr('instseg_ros.recordings.writer.os.pwrite', full)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(RecordingError, match='disk is full; nothing was kept'):
         process(source, tmp_path / 'out', Options())
@@ -368,3 +368,8 @@ def test_bad_arguments_end_with_2(source, tmp_path, arguments, capsys):
     assert main(['process', str(source), str(tmp_path / 'out'), *arguments]) == 2
     assert capsys.readouterr().err.startswith('instseg: ')
     assert not (tmp_path / 'out').exists()
+
+
+def test_named_frames_have_to_be_there(source, tmp_path, capsys):
+    assert main(['process', str(source), str(tmp_path / 'out'), '--topics', 'image=/rgb']) == 2
+    assert 'expected a topic /rgb' in capsys.readouterr().err

@@ -125,14 +125,14 @@ def test_camera_that_goes_away_leaves_a_whole_recording(tmp_path):
 
 
 def test_full_disk_ends_a_recording_well(tmp_path, monkeypatch):
-    real, path = os.write, tmp_path / 'bag'
+    real, path = os.pwrite, tmp_path / 'bag'
 
-    def write(fd, data):
+    def write(fd, data, offset):
         if path.joinpath('reserve').exists() and path.joinpath('bag.mcap').stat().st_size > 2e5:
             raise OSError(28, 'No space left on device')
-        return real(fd, data)
+        return real(fd, data, offset)
 
-    monkeypatch.setattr('instseg_ros.recordings.writer.os.write', write)
+    monkeypatch.setattr('instseg_ros.recordings.writer.os.pwrite', write)
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3)).astype(np.uint8)
     many = [Capture(recorded.START_NS + k, noise, None) for k in range(10_000)]
     with pytest.raises(RecordingError, match='frames: the disk is full; it is whole up to there'):
@@ -201,6 +201,9 @@ def test_kill_at_any_time_costs_less_than_a_second(start, tmp_path):
             assert bag.class_names()
         lost_s.append((killed_ns - stamps[-1]) / 1e9)
         assert process(path, path.with_suffix('.out'), Options()).frames == len(stamps)
+        with Reader(path) as reader:
+            masks = [c for c in reader.connections if 'semantic_mask' in c.topic]
+            assert len(list(reader.messages(masks))) == len(stamps)
         repair(path)
         with Reader(path) as reader:
             assert reader.topics['/camera/semantic_mask/compressed'].msgcount == len(stamps)

@@ -41,8 +41,8 @@ def _contents(bag: Bag) -> Iterator[str]:
     begin = time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(bag.start_ns // 10**9))
     yield f'{bag.path}: {duration_s:.1f} s from {begin} UTC, {size / 1e6:.1f} MB'
     if not bag.finished:
-        yield ('It was never ended (killed, or the power failed); all that reached the disk is '
-               'read. `instseg repair` ends it for other programs.')
+        yield ('It was never ended (killed, the power failed), or still is recorded; what there '
+               'is is read. Once nobody writes it, `instseg repair` ends it.')
     width = max((len(t) for t in bag.topics), default=0)
     for name, topic in sorted(bag.topics.items()):
         rate = (topic.count - 1) / duration_s if duration_s and topic.count > 1 else 0.0

@@ -49,9 +49,12 @@ class Footprints:
         An object that the stride misses has no pixels and the centre (0.5, 0.5).
         """
         sampled = np.ascontiguousarray(labels[::stride, ::stride])
-        flat = np.flatnonzero(sampled)
+        # Of bools, nonzero takes a quarter of the time; and one division does for both.
+        flat = np.flatnonzero(sampled != 0)
         owner = sampled.ravel()[flat].astype(np.int32) - 1
-        y, x = np.divmod(flat.astype(np.int32), np.int32(sampled.shape[1]))
+        width, flat = np.int32(sampled.shape[1]), flat.astype(np.int32)
+        y = flat // width
+        x = flat - y * width
         counts = np.bincount(owner, minlength=count)
         some = np.maximum(counts, 1)
         centres = np.stack([np.bincount(owner, x, count) / some,

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects  # type: ignore[import-untyped]
 
 from . import splitting
 from .components import Component, components, Hull, hull_area
@@ -268,6 +267,9 @@ def _grow_back(binary: npt.NDArray[np.uint8], here: npt.NDArray[np.uint16],
                instances: list[_Instance], count: int, settings: SegmentationSettings,
                ) -> list[_Instance]:
     """Let the instances labelled from ``count + 1`` on grow over their class; drop small ones."""
+    # Not above: SciPy takes a quarter of a second, which programs that never open can save.
+    from scipy.ndimage import find_objects  # type: ignore[import-untyped]
+
     own = np.where(here > count, here - np.uint16(count), np.uint16(0))
     steps = round(settings.dilate_iteration * (settings.dilate_kernel - 1) / 2)
     splitting.grow(own, binary, steps)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from ..core.instances import Instances
 
@@ -78,6 +77,9 @@ def detections_to_instances(message: Any, labels: npt.NDArray[np.uint16]) -> Ins
         Mask and detections do not belong together, or a class id is not a number.
 
     """
+    # Not above: SciPy takes a quarter of a second, which those who only write can save.
+    from scipy import ndimage
+
     count = len(message.detections)
     highest = int(labels.max())
     if highest != count:

@@ -10,8 +10,9 @@ from typing import Any
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+import yaml
 
-from .unfinished import FinishedPath, is_finished, NotMcapError
+from .unfinished import FinishedPath, is_finished, NotMcapError, RESERVE
 from ..cameras.camera import CameraError
 from ..core.images import class_ids, decode, ENCODINGS, ImageError, unpack
 from ..interfaces import typestore
@@ -58,7 +59,7 @@ class Bag:
     """
     A rosbag2 recording: a folder, or one MCAP or sqlite3 file of it.
 
-    A recording that was never finished (no metadata.yaml) is read up to its last whole second.
+    A recording that was never finished (no index) is read up to its last whole chunk.
 
     Parameters
     ----------
@@ -92,6 +93,8 @@ class Bag:
             for reader in self._find_readers():
                 reader.open()
                 self._readers.append(reader)
+            if not self.finished:
+                self._check_whole()
         except RecordingError:
             self.close()
             raise
@@ -113,10 +116,8 @@ class Bag:
         if not path.exists():
             raise RecordingError(f'{path}: expected a recording (a rosbag2 folder), got nothing; '
                                  'give the folder that has the metadata.yaml')
-        if path.is_dir() and (path / 'metadata.yaml').exists():
-            for file in sorted(path.glob('*.mcap')):
-                if not is_finished(file):
-                    self._refuse(file)
+        ended = (path / 'metadata.yaml').exists() and not (path / RESERVE).exists()
+        if ended and all(is_finished(file) for file in path.glob('*.mcap')):
             yield Reader(path)
             return
         files = [path] if path.is_file() else sorted(
@@ -135,20 +136,26 @@ class Bag:
                 self.finished = self.finished and path.is_file()
                 yield Reader(file)
 
-    def _refuse(self, file: Path) -> None:
-        """Say where a file ends that once was whole: its metadata.yaml says that it was."""
-        where = 'at its start'
+    def _check_whole(self) -> None:
+        """
+        Refuse a recording that has less than its metadata.yaml promises, saying where it ends.
+
+        While it is recorded, that is renewed after the file; so it was copied in part, or damaged.
+        """
         try:
-            reader = McapReader(FinishedPath(file))  # type: ignore[arg-type]
-            reader.open()
-            if reader.metadata.message_count:
-                where = (f'after {seconds(reader.metadata.end_time - 1)} ('
-                         + ', '.join(sorted(c.topic for c in reader.connections)) + ')')
-            reader.close()
-        except NotMcapError as error:
-            where = f'({error})'
-        raise RecordingError(f'{file}: expected a whole MCAP file, it is cut off {where}; copy it '
-                             'again, or mend it with `instseg repair`')
+            text = (self.path / 'metadata.yaml').read_text()
+            promised = yaml.safe_load(text)['rosbag2_bagfile_information']['message_count']
+        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+            return
+        found = sum(self._count(reader) for reader in self._readers)
+        if found < promised:
+            last = max((r.metadata.end_time - 1 for r in self._readers
+                        if isinstance(r, McapReader) and self._count(r)), default=0)
+            names = sorted({c.topic for r in self._readers for c in r.connections if c.msgcount})
+            where = f'after {seconds(last)} ({", ".join(names)})' if found else 'at its start'
+            raise RecordingError(
+                f'{self.path}: expected a whole recording of {promised} messages, got {found}: '
+                f'it is cut off {where}; copy it again, or mend it with `instseg repair`')
 
     @staticmethod
     def _count(reader: Any) -> int:

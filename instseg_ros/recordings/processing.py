@@ -8,8 +8,8 @@ the recording. What is written depends on the recording and the settings alone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -22,26 +22,26 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from .bag import (Bag, COMPRESSED, decode_message, IMAGE, pixels, RecordingError, seconds,
-                  stamp_ns as stamp_of, Topic)
-from .exports import CocoExport, CsvExport, Export, run_lengths, VideoExport
+from .bag import Bag, COMPRESSED, IMAGE, RecordingError, seconds, stamp_ns as stamp_of
+from .exports import CocoExport, CsvExport, Export, VideoExport
+from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, Packed, Recorded,
+                     Split, split_masks)
 from .writer import aside, BagWriter
 from .. import topics
-from ..core import (Instances, segment_instances, SegmentationSettings, Tracker,
-                    TrackingSettings)
-from ..core.drawing import draw_overlay, OverlaySettings
-from ..core.images import encode
+from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
+from ..core.drawing import OverlaySettings
 from ..core.memory import InstanceMemory
-from ..interfaces import typestore
-from ..interfaces.messages import compressed_format, instances_to_detections
 from ..topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 
 PARAMETERS = 'instseg_parameters'  # key of metadata.yaml
-_ARRAY = 'vision_msgs/msg/Detection2DArray'
 _WAITING = 100  # frames and masks that may wait for each other
+# Masks that go to a worker together, unless what lies between them is larger.
+_TOGETHER, _TOGETHER_BYTES = 8, 1 << 22
+_ITEMS = 6  # that are written of a frame, or so
+_HELD_BYTES = 1 << 26  # of messages that wait for what is written before them
 _T = TypeVar('_T')
+_Batch = tuple[list[tuple[str, int, bytes]], Future[list[Split]]]
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,8 @@ def process(source: Path, out: Path, options: Options,
         for export in exports:
             open_files.callback(export.close)
         try:
-            for topic, time_ns, content in open_files.enter_context(
-                    closing(run.results(exports))):
-                made = content.result() if isinstance(content, Future) else content
-                if isinstance(made, _Drawn):
-                    if video:
-                        video.add(made.picture)
-                    made = made.message
-                if topic:
-                    writer.write(topic, time_ns, made)
+            for item in open_files.enter_context(closing(run.items())):
+                run.write(item, writer, exports, video)
         except BrokenProcessPool as error:
             raise RecordingError(f'{source}: a worker was ended from outside (out of memory?); '
                                  'fewer --workers need less') from error
@@ -148,42 +141,25 @@ def process(source: Path, out: Path, options: Options,
 
 
 @dataclass(frozen=True)
-class _Mask:
-    """A recorded mask on its way to a worker, and what a worker needs to know."""
+class _Frame:
+    """What is known of a mask's frame when it was tracked; ``described`` may still be made."""
 
-    path: str
-    topic: Topic
     time_ns: int
-    data: bytes
-    settings: SegmentationSettings
-
-
-@dataclass(frozen=True)
-class _Split:
-    """What a worker makes of a mask; labels are as narrow as they can be, to travel fast."""
-
-    header: tuple[int, int, str]  # s, ns, frame_id
-    instances: Instances
-
-
-@dataclass(frozen=True)
-class _Drawing:
-    """A recorded frame on its way to a worker, with what is to be drawn over it."""
-
-    path: str
-    topic: Topic
-    time_ns: int
-    data: bytes
+    number: int
+    stamp_ns: int
     instances: Instances
     ids: list[str]
-    names: Mapping[int, str]
-    settings: OverlaySettings
+    described: Described | Future[Described]
+    tracks: bytes
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    message: bytes
-    picture: npt.NDArray[np.uint8]
+class _Overlay:
+    time_ns: int
+    drawn: Future[Drawn]
+
+
+_Item = tuple[str, int, bytes] | _Frame | _Overlay
 
 
 class _Run:
@@ -196,7 +172,7 @@ class _Run:
         self._mask = bag.need(options.mask, IMAGE, COMPRESSED)
         found = bag.find(options.image)
         self._drawing = options.overlays or options.mp4 is not None
-        if self._drawing:
+        if self._drawing or options.image != topics.IMAGE:
             found = bag.need(options.image, IMAGE, COMPRESSED)
         self._image = bag.need(found.name, IMAGE, COMPRESSED) if found else None
         if not self._mask.count:
@@ -204,9 +180,6 @@ class _Run:
         self.names = bag.class_names(self._mask.name)
         self._outputs = self._name_outputs()
         self._copied: list[str] = []
-        # Label images are known after the memory only. OpenCV lets other threads run meanwhile,
-        # so they need not travel to a worker.
-        self._encoders: Executor = ThreadPoolExecutor(1) if options.workers else _Here()
         self._memory = InstanceMemory()
         self._tracker = Tracker(options.tracking)
         self._tracker.follow(options.segmentation)
@@ -240,101 +213,125 @@ class _Run:
                 left_out.append(name)
         for own, name in self._outputs.items():
             if own != OVERLAY + '/compressed' or self._options.overlays:
-                writer.add_topic(name, COMPRESSED if own.endswith('/compressed') else _ARRAY)
+                writer.add_topic(name, COMPRESSED if own.endswith('/compressed') else ARRAY)
         return left_out
 
-    def results(self, exports: Sequence[Export]) -> Generator[tuple[str, int, Any], None, None]:
-        """
-        Yield topic, time and content of what is to be written, in an order of its own.
-
-        The content is a message, its bytes, or the future of a drawing; a drawing that is wanted
-        for a video only has no topic.
-        """
-        with _executor(self._options.workers) as workers, self._encoders:
-            ahead = 3 * max(1, self._options.workers)
+    def items(self) -> Generator[_Item, None, None]:
+        """Yield what is to be written, in an order of its own."""
+        with _executor(self._options.workers) as workers:
+            ahead = 2 * self._options.workers
             read = _ahead(self._read(workers), ahead)
-            yield from _ahead(self._track(read, workers, exports), 3 * ahead)
+            # What is still made of tracked frames waits behind the masks that were read ahead.
+            yield from _ahead(self._track(read, workers), ahead * _TOGETHER * _ITEMS, _size)
 
-    def _read(self, workers: Executor) -> Iterator[tuple[str, int, bytes, Future[_Split] | None]]:
-        """Yield what was recorded; masks with the future of their instances."""
+    def write(self, item: _Item, writer: BagWriter, exports: Sequence[Export],
+              video: VideoExport | None) -> None:
+        """Write an item, when it is made."""
+        if isinstance(item, _Frame):
+            described = _made(item.described)
+            for name, message in ((DETECTIONS, described.detections),
+                                  (INSTANCE_MASK + '/compressed', described.mask),
+                                  (TRACKS, item.tracks)):
+                writer.write(self._outputs[name], item.time_ns, message)
+            for export in exports:
+                export.add(item.number, item.stamp_ns, item.instances, item.ids, described.runs)
+            self._progress(item.number + 1, self._mask.count)
+        elif isinstance(item, _Overlay):
+            drawn = item.drawn.result()
+            if self._options.overlays:
+                writer.write(self._outputs[OVERLAY + '/compressed'], item.time_ns, drawn.message)
+            if video and drawn.picture is not None:
+                video.add(drawn.picture)
+        else:
+            writer.write(*item)
+
+    def _read(self, workers: Executor) -> Iterator[_Batch]:
+        """Yield what was recorded, with the future of the instances of its masks."""
         wanted = {self._mask.name, *self._copied}
         if self._image:
             wanted.add(self._image.name)
-        for topic, time_ns, data in self._bag.messages(wanted):
-            split = None
+        messages: list[tuple[str, int, bytes]] = []
+        masks: list[Recorded] = []
+        size = 0
+        for message in self._bag.messages(wanted):
+            topic, time_ns, data = message
+            messages.append(message)
+            size += len(data)
             if topic == self._mask.name:
-                split = workers.submit(split_mask, _Mask(
-                    str(self._bag.path), self._mask, time_ns, data, self._options.segmentation))
-            yield topic, time_ns, data, split
+                masks.append(Recorded(str(self._bag.path), self._mask, time_ns, data))
+            if len(masks) == _TOGETHER or size > _TOGETHER_BYTES:
+                yield messages, self._split(masks, workers)
+                messages, masks, size = [], [], 0
+        yield messages, self._split(masks, workers)
 
-    def _track(self, read: Iterable[tuple[str, int, bytes, Future[_Split] | None]],
-               workers: Executor, exports: Sequence[Export]) -> Iterator[tuple[str, int, Any]]:
+    def _split(self, masks: list[Recorded], workers: Executor) -> Future[list[Split]]:
+        return workers.submit(split_masks, masks, self._options.segmentation,
+                              self._options.coco is not None)
+
+    def _track(self, batches: Iterable[_Batch], workers: Executor) -> Iterator[_Item]:
         """Follow the instances from frame to frame; the one place where order matters."""
         waiting: dict[int, list[Any]] = {}  # frame and result of each stamp
-        for topic, time_ns, data, future in read:
-            if topic in self._copied:
-                yield topic, time_ns, data
-            if future is not None:
-                split = future.result()
-                stamp_ns = split.header[0] * 10**9 + split.header[1]
-                self._check_order(stamp_ns, time_ns)
-                instances = self._remember(split.instances, stamp_ns)
-                ids = self._follow(instances, stamp_ns)
-                yield self._outputs[DETECTIONS], time_ns, _detections(
-                    instances, split.header, None)
-                yield self._outputs[INSTANCE_MASK + '/compressed'], time_ns, self._encoders.submit(
-                    _compressed_labels, instances.labels, split.header)
-                yield self._outputs[TRACKS], time_ns, _detections(instances, split.header, ids)
-                runs = run_lengths(instances) if self._options.coco else []
-                for export in exports:
-                    export.add(self.frames, stamp_ns, instances, ids, runs)
-                self.frames += 1
-                self._progress(self.frames, self._mask.count)
-                waiting.setdefault(stamp_ns, [None, None])[1] = time_ns, instances, ids
-            elif self._image and topic == self._image.name:
-                message = self._bag.decode(topic, time_ns, data)
-                stamp_ns = stamp_of(message)
-                waiting.setdefault(stamp_ns, [None, None])[0] = (
-                    time_ns, self._size(message, time_ns), data if self._drawing else b'')
-            else:
-                continue
-            if None not in waiting[stamp_ns]:
-                frame, result = waiting.pop(stamp_ns)
-                yield from self._draw(frame, result, workers)
-            elif len(waiting) > _WAITING:
-                del waiting[next(iter(waiting))]
+        for messages, future in batches:
+            splits = iter(future.result())
+            for topic, time_ns, data in messages:
+                if topic in self._copied:
+                    yield topic, time_ns, data
+                if topic == self._mask.name:
+                    frame = self._follow(next(splits), time_ns, workers)
+                    yield replace(frame, instances=_without_labels(frame.instances))
+                    stamp_ns = frame.stamp_ns
+                    if not self._image:
+                        continue
+                    waiting.setdefault(stamp_ns, [None, None])[1] = frame
+                elif self._image and topic == self._image.name:
+                    message = self._bag.decode(topic, time_ns, data)
+                    stamp_ns = stamp_of(message)
+                    waiting.setdefault(stamp_ns, [None, None])[0] = (
+                        time_ns, self._size(message, time_ns), data if self._drawing else b'')
+                else:
+                    continue
+                if None not in waiting[stamp_ns]:
+                    image, result = waiting.pop(stamp_ns)
+                    yield from self._draw(image, result, workers)
+                elif len(waiting) > _WAITING:
+                    del waiting[next(iter(waiting))]
 
-    def _remember(self, instances: Instances, stamp_ns: int) -> Instances:
-        """Return what :class:`Segmenter` returns, of which workers did the first half."""
-        instances = replace(instances, labels=instances.labels.astype(np.uint16))
+    def _follow(self, split: Split, time_ns: int, workers: Executor) -> _Frame:
+        """Give the instances of a frame what only the frames before it tell."""
+        stamp_ns = split.header[0] * 10**9 + split.header[1]
+        self._check_order(stamp_ns, time_ns)
+        instances = alone = split.packed.unpack()
         settings = self._options.segmentation
-        if not settings.memory:
-            return instances
-        return self._memory.update(instances, stamp_ns, settings.size_threshold)
-
-    def _follow(self, instances: Instances, stamp_ns: int) -> list[str]:
-        """Return the track id of each instance, as messages have it."""
+        described: Described | Future[Described] = split.described
+        if settings.memory:
+            # With the worker's half, what :class:`Segmenter` returns.
+            instances = self._memory.update(alone, stamp_ns, settings.size_threshold)
+        if instances is not alone:
+            described = workers.submit(describe, Packed(instances), split.header,
+                                       self._options.coco is not None)
         numbers = self._tracker.update(instances, stamp_ns).tolist()
+        ids = [str(n) if n else '' for n in numbers]
         self.instances += len(numbers)
         self.tracks.update(n for n in numbers if n)
-        return [str(n) if n else '' for n in numbers]
+        self.frames += 1
+        return _Frame(time_ns, self.frames - 1, stamp_ns, instances, ids, described,
+                      detections(instances, split.header, ids))
 
-    def _draw(self, frame: tuple[int, tuple[int, int], bytes],
-              result: tuple[int, Instances, list[str]], workers: Executor
-              ) -> Iterator[tuple[str, int, Any]]:
+    def _draw(self, frame: tuple[int, tuple[int, int], bytes], result: _Frame, workers: Executor
+              ) -> Iterator[_Overlay]:
         """Check that a frame and its mask are of one size; yield the future of their overlay."""
-        (time_ns, size, data), (mask_time_ns, instances, ids) = frame, result
-        height, width = instances.labels.shape
+        time_ns, size, data = frame
+        height, width = result.instances.labels.shape
         if size != (width, height):
             raise RecordingError(
-                f'{self._bag.path}: {self._mask.name} at {seconds(mask_time_ns)}: expected a mask '
-                f'of {size[0]}x{size[1]} pixels like the frame of the same stamp, got '
+                f'{self._bag.path}: {self._mask.name} at {seconds(result.time_ns)}: expected a '
+                f'mask of {size[0]}x{size[1]} pixels like the frame of the same stamp, got '
                 f'{width}x{height}')
         if self._drawing and self._image:
-            topic = self._outputs[OVERLAY + '/compressed'] if self._options.overlays else ''
-            yield topic, time_ns, workers.submit(draw_frame, _Drawing(
-                str(self._bag.path), self._image, time_ns, data, instances, ids, self.names,
-                self._options.overlay))
+            yield _Overlay(time_ns, workers.submit(
+                draw_frame, Recorded(str(self._bag.path), self._image, time_ns, data),
+                Packed(result.instances), result.ids, self.names, self._options.overlay,
+                self._options.mp4 is not None))
 
     def _check_order(self, stamp_ns: int, time_ns: int) -> None:
         """Refuse stamps that do not rise: tracks would depend on what came first by chance."""
@@ -357,37 +354,11 @@ class _Run:
         return size
 
 
-def split_mask(job: _Mask) -> _Split:
-    """Make instances of one recorded mask; runs in a worker."""
-    message = decode_message(job.path, job.topic.name, job.topic.msgtype, job.time_ns, job.data)
-    mask = pixels(job.path, job.topic.name, job.time_ns, message, 'mono8')
-    instances = segment_instances(mask, job.settings)
-    stamp = message.header.stamp
-    header = (stamp.sec, stamp.nanosec, message.header.frame_id)
-    narrow = np.uint8 if len(instances) < 256 else np.uint16
-    return _Split(header, replace(instances, labels=instances.labels.astype(narrow)))
-
-
-def draw_frame(job: _Drawing) -> _Drawn:
-    """Draw the overlay of one recorded frame; runs in a worker."""
-    message = decode_message(job.path, job.topic.name, job.topic.msgtype, job.time_ns, job.data)
-    frame = pixels(job.path, job.topic.name, job.time_ns, message, 'bgr8')
-    drawn = draw_overlay(frame, job.instances, job.ids, job.names, job.settings)
-    stamp = message.header.stamp
-    header = (stamp.sec, stamp.nanosec, message.header.frame_id)
-    return _Drawn(_compressed(encode(drawn, job.settings.jpeg_quality), 'bgr8', True, header),
-                  drawn)
-
-
-def _compressed_labels(labels: npt.NDArray[np.uint16], header: tuple[int, int, str]) -> bytes:
-    return _compressed(encode(labels), '16UC1', False, header)
-
-
 def image_size(data: bytes) -> tuple[int, int] | None:
     """
     Return width and height of a JPEG or PNG from its head, None when it is neither.
 
-    >>> image_size(encode(np.zeros((48, 64), np.uint8)).tobytes())
+    >>> image_size(cv2.imencode('.png', np.zeros((48, 64)))[1].tobytes())
     (64, 48)
     """
     try:
@@ -407,35 +378,32 @@ def image_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def header_of(stamp_s: int, stamp_ns: int, frame_id: str) -> Any:
-    """Return a std_msgs/Header of rosbags' classes."""
-    types = typestore().types
-    return types['std_msgs/msg/Header'](
-        types['builtin_interfaces/msg/Time'](stamp_s, stamp_ns), frame_id)
+def _without_labels(instances: Instances) -> Instances:
+    """Return instances that may wait for long: their label image has a shape, and no memory."""
+    return replace(instances, labels=np.broadcast_to(np.uint16(0), instances.labels.shape))
 
 
-def _detections(instances: Instances, header: tuple[int, int, str],
-                ids: Sequence[str] | None) -> bytes:
-    store = typestore()
-    return bytes(store.serialize_cdr(instances_to_detections(
-        store.types, instances, header_of(*header), ids), _ARRAY))
+def _made(thing: _T | Future[_T]) -> _T:
+    return thing.result() if isinstance(thing, Future) else thing
 
 
-def _compressed(data: npt.NDArray[np.uint8], encoding: str, jpeg: bool,
-                header: tuple[int, int, str]) -> bytes:
-    store = typestore()
-    return bytes(store.serialize_cdr(store.types[COMPRESSED](
-        header_of(*header), compressed_format(encoding, jpeg), data.ravel()), COMPRESSED))
-
-
-def _ahead(items: Iterable[_T], count: int) -> Iterator[_T]:
-    """Yield items, of which ``count`` more are taken already: their futures run meanwhile."""
+def _ahead(items: Iterable[_T], count: int, size: Callable[[_T], int] = lambda item: 0
+           ) -> Iterator[_T]:
+    """Yield items, of which ``count`` more are taken already if they fit: they are made then."""
     waiting: deque[_T] = deque()
+    held = 0
     for item in items:
         waiting.append(item)
-        if len(waiting) > count:
+        held += size(item)
+        while waiting and (len(waiting) > count or held > _HELD_BYTES):
+            held -= size(waiting[0])
             yield waiting.popleft()
     yield from waiting
+
+
+def _size(item: _Item) -> int:
+    """Return the length of a recorded message; what else is written is small."""
+    return len(item[2]) if isinstance(item, tuple) else 0
 
 
 class _Here(Executor):
@@ -458,8 +426,11 @@ def _executor(workers: int) -> Iterator[Executor]:
     if workers == 0:
         yield _Here()
         return
-    # Not forked: OpenCV's threads would be missing in the copies.
-    pool = ProcessPoolExecutor(workers, get_context('spawn'), _prepare_worker)
+    # Not forked from here: OpenCV's threads would be missing in the copies. A server of its own
+    # imports what workers need once for all.
+    context = get_context('forkserver')
+    context.set_forkserver_preload([split_masks.__module__])
+    pool = ProcessPoolExecutor(workers, context, _prepare_worker)
     try:
         yield pool
     finally:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .bag import COMPRESSED, IMAGE, RecordingError
-from .processing import header_of
+from .frames import header_of
 from .writer import BagWriter, offered_qos
 from .. import topics
 from ..cameras.calibration import Calibration, load_calibration
@@ -79,6 +79,8 @@ class Recorder:
         self._writer.add_topic(MASKS, COMPRESSED)
         if not masks_only:
             self._writer.add_topic(self._frame_topic, IMAGE if raw else COMPRESSED)
+        self._writer.checkpoint()
+        self._writer.sync()
         self._queue: queue.Queue[Capture | None] = queue.Queue(_WAITING)
         self._stop = threading.Event()
         self._error: Exception | None = None

@@ -1,5 +1,5 @@
 """
-MCAP files whose end was never written: the recorder was killed, or the power failed.
+MCAP files whose index was never written: the recorder was killed, or the power failed.
 
 All that a reader misses in such a file is its summary, and that can be made from the records
 before it. :func:`find_end` makes it; the rest lays it behind the file, on disk or only in the
@@ -24,10 +24,21 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+# A file beside those that are still written: room on a full disk.
+RESERVE = 'reserve'
 MAGIC = b'\x89MCAP0\r\n'
 _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _MESSAGE_INDEX = 2, 3, 4, 5, 6, 7
 _CHUNK_INDEX, _STATISTICS, _DATA_END = 8, 11, 15
 _HEAD = struct.Struct('<BQ')  # of every record: what it is, and the bytes that follow
+_FOOT = struct.Struct('<QQI')  # where the summary and its offsets are, 0 for nowhere; its CRC
+
+
+def _record(kind: int, content: bytes) -> bytes:
+    return _HEAD.pack(kind, len(content)) + content
+
+
+# The shortest end of a file: no index, so that readers go through all of it.
+END = _record(_DATA_END, struct.pack('<I', 0)) + _record(_FOOTER, _FOOT.pack(0, 0, 0)) + MAGIC
 
 
 class NotMcapError(ValueError):
@@ -58,12 +69,15 @@ class _Chunk:
 
 
 def is_finished(path: Path) -> bool:
-    """Return whether an MCAP file ends as it should."""
+    """Return whether an MCAP file ends as it should, with an index."""
     with path.open('rb') as file:
-        if file.seek(0, os.SEEK_END) < 2 * len(MAGIC):
+        length = _HEAD.size + _FOOT.size + len(MAGIC)
+        if file.seek(0, os.SEEK_END) < len(MAGIC) + length:
             return False
-        file.seek(-len(MAGIC), os.SEEK_END)
-        return file.read() == MAGIC
+        file.seek(-length, os.SEEK_END)
+        end = file.read()
+    return (end.endswith(MAGIC) and end.startswith(_HEAD.pack(_FOOTER, _FOOT.size))
+            and _FOOT.unpack_from(end, _HEAD.size)[0] > 0)
 
 
 def find_end(file: BinaryIO) -> tuple[int, bytes]:
@@ -154,7 +168,7 @@ def find_end(file: BinaryIO) -> tuple[int, bytes]:
         sum(kind == _CHANNEL for kind, _ in known), 0, 0, len(chunks),
         min(times, default=0), max(times, default=0))
         + _counted(b''.join(struct.pack('<HQ', *item) for item in sorted(counts.items()))))
-    return end, tail + _record(_FOOTER, struct.pack('<QQI', summary, 0, 0)) + MAGIC
+    return end, tail + _record(_FOOTER, _FOOT.pack(summary, 0, 0)) + MAGIC
 
 
 def finish(path: Path) -> None:
@@ -230,10 +244,6 @@ class _Spliced(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
-
-
-def _record(kind: int, content: bytes) -> bytes:
-    return _HEAD.pack(kind, len(content)) + content
 
 
 def _counted(data: bytes) -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 import errno
 from functools import partial
+from io import BytesIO
 import os
 from pathlib import Path
 import shutil
@@ -16,10 +18,10 @@ from typing import Any
 from rosbags.interfaces import (Qos, QosDurability, QosHistory, QosLiveliness, QosReliability,
                                 QosTime)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.rosbag2.storage_mcap import McapWriter
+from rosbags.rosbag2.storage_mcap import McapWriter, PendingChunk
 
 from .bag import Bag, RecordingError
-from .unfinished import finish, is_finished, NotMcapError
+from .unfinished import END, finish, is_finished, NotMcapError, RESERVE
 from ..interfaces import typestore
 
 if sys.version_info >= (3, 14):
@@ -27,7 +29,6 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-RESERVE = 'reserve'
 _RESERVE_BYTES = 1 << 20
 _NEVER = QosTime(0, 0)
 
@@ -41,7 +42,10 @@ def offered_qos(latched: bool = False, depth: int = 30) -> Qos:
 
 class BagWriter:
     """
-    Writes a rosbag2 folder: one MCAP file with zstd chunks, metadata.yaml at the end.
+    Writes a rosbag2 folder: one MCAP file with zstd chunks, and metadata.yaml.
+
+    After each checkpoint the file is a whole one, and metadata.yaml is renewed with each sync:
+    whenever the program ends, readers open what there is.
 
     Parameters
     ----------
@@ -65,6 +69,7 @@ class BagWriter:
         self._durable = durable
         self._types = typestore()
         self._connections: dict[str, Any] = {}
+        self._reached: Writer | None = None  # what metadata.yaml can say since the last checkpoint
         self._writer = _Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         try:
@@ -87,9 +92,9 @@ class BagWriter:
         return self._file.tell()
 
     @property
-    def _storage(self) -> McapWriter:
+    def _storage(self) -> _McapWriter:
         storage = self._writer.storage
-        assert isinstance(storage, McapWriter)
+        assert isinstance(storage, _McapWriter)
         return storage
 
     @property
@@ -156,17 +161,27 @@ class BagWriter:
         self._writer.write(connection, time_ns, message)
         if not self._storage.chunk.msgs:
             # The chunk is complete: memory holds one, however long the recording.
-            self._file.flush()
+            self._flush()
 
     def checkpoint(self) -> None:
         """Give everything written so far to the system: it survives the end of this program."""
         if self._storage.chunk.msgs:
             self._storage.close_chunk()
-        self._file.flush()
+        self._flush()
+        reached = copy(self._writer)
+        reached.counts = dict(reached.counts)
+        self._reached = reached
+
+    def _flush(self) -> None:
+        self._file.flush(self._storage.end() if self._durable else END)
 
     def sync(self) -> None:
         """Wait until checkpoints are on the disk; may be called while another thread writes."""
+        reached, self._reached = self._reached, None
         self._file.sync()
+        if reached:
+            # After the file: it never promises what a power cut could take.
+            _write_metadata(reached, self._storage.path)
 
     def close(self) -> None:
         """
@@ -218,7 +233,7 @@ def repair(path: Path) -> None:
         raise RecordingError(f'{path}: expected a folder with .mcap files, got none')
     try:
         for file in files:
-            if not is_finished(file):
+            if not is_finished(file) or (path / RESERVE).exists():
                 # Before the file: what it says is no longer so, whatever happens next.
                 (path / 'metadata.yaml').unlink(missing_ok=True)
                 (path / RESERVE).unlink(missing_ok=True)
@@ -228,7 +243,7 @@ def repair(path: Path) -> None:
             if len(files) > 1:
                 raise RecordingError(f'{path}: expected one file, got {len(files)}; they are '
                                      'whole now, and `ros2 bag reindex` writes metadata.yaml')
-            _write_metadata(files[0])
+            _write_metadata(_described(files[0]), files[0])
     except NotMcapError as error:
         raise RecordingError(f'{file}: {error}') from error
     except OSError as error:
@@ -269,12 +284,13 @@ class _WholeWrites:
     """
     A file that grows by whole checkpoints: what does not fit leaves no trace.
 
-    Stands in for the file of rosbags' writer, which would lose track at a full disk.
+    Stands in for the file of rosbags' writer, which would lose track at a full disk. Behind each
+    checkpoint stands an end, which the next one overwrites.
     """
 
     def __init__(self, path: Path, start: bytes) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
-        self._size = 0
+        self._size = self._length = 0  # without and with the end
         self._waiting = bytearray(start)
 
     def tell(self) -> int:
@@ -284,25 +300,35 @@ class _WholeWrites:
         self._waiting += data
         return len(data)
 
-    def flush(self) -> None:
+    def flush(self, end: bytes = END) -> None:
         """Write what waits; OSError leaves the file as it was."""
-        data = memoryview(bytes(self._waiting))
-        done = 0
         try:
-            while done < len(data):
-                done += os.write(self._fd, data[done:])
+            self._put(bytes(self._waiting) + end)
         except OSError:
             os.ftruncate(self._fd, self._size)
-            os.lseek(self._fd, self._size, os.SEEK_SET)
+            self._length = self._size
+            if self._size:
+                self._put(END)
             raise
-        self._size += done
+        self._size += len(self._waiting)
         self._waiting.clear()
+
+    def _put(self, data: bytes) -> None:
+        """Write behind what is there; in one go, unless the disk is full."""
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._fd, memoryview(data)[done:], self._size + done)
+        if self._size + done < self._length:
+            # The last end was longer. Not done for nothing: it would put a length on the disk,
+            # with the next thing that is synced, before what belongs there.
+            os.ftruncate(self._fd, self._size + done)
+        self._length = self._size + done
 
     def sync(self) -> None:
         os.fsync(self._fd)
 
     def close(self) -> None:
-        self.flush()
+        self.flush(b'')  # the writer has written an end with an index
         self.sync()
         self.discard()
 
@@ -311,6 +337,23 @@ class _WholeWrites:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class _Collected:
+    """Stands in for a file of some length, and keeps what is written behind it."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self.data = bytearray()
+
+    def tell(self) -> int:
+        return self._length + len(self.data)
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def close(self) -> None:
+        pass
 
 
 class _McapWriter(McapWriter):
@@ -323,6 +366,25 @@ class _McapWriter(McapWriter):
         self.bio = file
         # JPEGs hardly shrink: level 3, the default, takes three times as long for 8 % of the size.
         self.compressor = partial(zstd.compress, level=1)
+        self._indexed = self._index_size = 0
+
+    def end(self) -> bytes:
+        """
+        Return what would make the file whole, between two chunks.
+
+        Mostly with an index. That grows with the file; so it is left out until as much was
+        recorded since the last one, and never more than doubles what is written.
+        """
+        here = self.bio.tell()
+        if here - self._indexed < self._index_size:
+            return END
+        collected = _Collected(here)
+        twin: Any = copy(self)
+        # What has no message yet stays out.
+        twin.bio, twin.chunk = collected, PendingChunk(0, 0, BytesIO(), {})
+        McapWriter.close(twin, 9, '')
+        self._indexed, self._index_size = here, len(collected.data)
+        return bytes(collected.data)
 
     def abort(self) -> None:
         file: Any = self.bio
@@ -341,12 +403,9 @@ class _Finished:
         self.close: Callable[..., None] = lambda version, metadata: None
 
 
-def _write_metadata(file: Path) -> None:
-    """Write metadata.yaml beside a whole MCAP file."""
+def _described(file: Path) -> Writer:
+    """Return a writer as it would be after it had written a whole MCAP file."""
     writer = Writer(file.parent / 'new', version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.metapath = file.parent / 'metadata.yaml'
-    storage: Any = _Finished(file)
-    writer.storage = storage
     with Bag(file) as bag:
         for number, topic in enumerate(bag.topics.values(), 1):
             # What rosbags knows of the connections is all but the type hash.
@@ -354,7 +413,18 @@ def _write_metadata(file: Path) -> None:
             writer.connections.append(connection)
             writer.counts[number] = topic.count
         writer.min_timestamp, writer.max_timestamp = bag.start_ns, bag.end_ns
-        writer.close()
+    return writer
+
+
+def _write_metadata(writer: Writer, file: Path) -> None:
+    """Write metadata.yaml beside an MCAP file, as its writer would; the old one until then."""
+    new = file.with_name('metadata.yaml.new')
+    storage: Any = _Finished(file)
+    writer.storage, writer.metapath = storage, new
+    writer.close()
+    with new.open('rb') as written:
+        os.fsync(written.fileno())
+    new.replace(file.with_name('metadata.yaml'))
 
 
 def _sync_folder(path: Path) -> None:
