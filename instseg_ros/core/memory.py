@@ -29,7 +29,7 @@ LONGEST_GAP_S = 1.0   # s between frames after which nothing of the last one is 
 REACH = 2.5           # object sizes per s: how far from the expected place one is looked for
 ONE_PART = 0.6        # share of a part inside an expected object that says: a part of it
 ONE = 0.6             # overlap of all parts with the expected object that says: still one
-APART_S = 1.0         # s after which the splitter is believed that an object is several
+APART_S = 0.3         # s after which the splitter is believed that an object is several
 ANCHOR = 0.1          # likeness lost at the end of that reach
 
 
