@@ -369,8 +369,9 @@ class Tracker:
 
         covered = (inside * self._areas[:, None])[paired & confirmed].max(axis=0, initial=0)
         fragment = covered > FRAGMENT * view.areas
-        known, strange = np.flatnonzero(paired & confirmed), np.flatnonzero(~np.isin(
-            np.arange(count), columns[confirmed[rows]]))
+        known, strangers = np.flatnonzero(paired & confirmed), np.ones(count, bool)
+        strangers[columns[confirmed[rows]]] = False
+        strange = np.flatnonzero(strangers)
         if len(known) and len(strange):
             fits = (self._areas[known][:, None] + view.areas[strange][None]
                     < 1.2 * self._wholes[known, 4][:, None])
