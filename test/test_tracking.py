@@ -37,16 +37,17 @@ def run(tracker, scenes, start=0, step=FRAME_NS):
 
 def test_an_id_is_given_after_confirmation_and_kept():
     tracker = Tracker(TrackingSettings(confirm_frames=3))
-    ids = run(tracker, [seen()] + [seen((10 + 4 * i, 20, 20, 40)) for i in range(6)])
-    assert ids == [[], [0], [0], [1], [1], [1], [1]]
+    other = (150, 70, 20, 40)
+    ids = run(tracker, [seen(other)] + [seen((10 + 4 * i, 20, 20, 40), other) for i in range(6)])
+    assert ids == [[1], [0, 1], [0, 1], [2, 1], [2, 1], [2, 1], [2, 1]]
 
 
-def test_what_is_there_in_the_first_frame_has_an_id_at_once():
+def test_what_is_seen_first_has_an_id_at_once():
     tracker = Tracker(TrackingSettings(confirm_frames=3))
-    ids = run(tracker, [seen((20, 20, 20, 40))] * 2 + [seen((20, 20, 20, 40), (90, 20, 20, 40))])
-    assert ids == [[1], [1], [1, 0]]
+    both = seen((20, 20, 20, 40), (90, 20, 20, 40))
+    assert run(tracker, [seen(), seen((20, 20, 20, 40)), both]) == [[], [1], [1, 0]]
     tracker.reset()
-    assert run(tracker, [seen((90, 20, 20, 40))], start=3 * FRAME_NS) == [[2]]
+    assert sorted(tracker.update(both, 3 * FRAME_NS).tolist()) == [2, 3]
 
 
 @pytest.mark.parametrize('step', [5, 7])

@@ -41,8 +41,8 @@ class TrackingSettings(Settings):
         0.2, 'Smallest likeness (overlap, or nearness in place, size and angle) of two masks '
         'that are the same object', low=0, high=1)
     confirm_frames: int = setting(
-        2, 'Frames in which an object must be seen before it gets an id; what is there in the '
-        'first frame has one at once', unit='frames', low=1, high=100)
+        2, 'Frames in which an object must be seen before it gets an id; the first ever '
+        'seen have one at once', unit='frames', low=1, high=100)
     max_lost_s: float = setting(
         1.0, 'How long an object may stay unseen and keep its id', unit='s', low=0, high=60)
     max_gap_s: float = setting(
@@ -119,6 +119,7 @@ class Tracker:
         self._present = np.zeros(0, bool)         # seen in the last frame, or known to be behind
         self._shape: tuple[int, ...] | None = None
         self._stamp_ns = 0
+        self._begun = False                       # whether anything was seen yet
         self._tolerant_frames = 0
         self._dt = 0.0
 
@@ -173,7 +174,6 @@ class Tracker:
 
         """
         self._check_continuity(instances.labels.shape, stamp_ns)
-        first = self._shape is None
         self._dt = dt = (stamp_ns - self._stamp_ns) * 1e-9 if len(self._ids) else 0.0
         self._shape, self._stamp_ns = instances.labels.shape, stamp_ns
         self._motion.predict(dt, np.sqrt(self._areas))
@@ -186,7 +186,7 @@ class Tracker:
             self._motion.position += shift
             overlap, inside = self._overlaps(instances.labels, view)
         rows, columns = self._associate(overlap, inside, view)
-        ids = self._take_in(rows, columns, inside, view, first)
+        ids = self._take_in(rows, columns, inside, view)
         self._tolerant_frames = max(0, self._tolerant_frames - 1)
         return ids
 
@@ -354,7 +354,7 @@ class Tracker:
         return np.where(possible, 1 - distance / np.maximum(reach, 1e-9), 0)
 
     def _take_in(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], inside: Table,
-                 view: _View, first: bool) -> npt.NDArray[np.int64]:
+                 view: _View) -> npt.NDArray[np.int64]:
         """Correct the paired tracks, drop the lost ones, begin new ones; return the ids."""
         count = len(view.areas)
         confirmed = self._ids > 0
@@ -409,11 +409,12 @@ class Tracker:
         fresh[columns] = False
         now = self._reindex(kept, r, c, fresh, view)
         if not self._tolerant_frames:
-            # What is there in the first frame did not pop up (as in ByteTrack).
+            # What is there first did not pop up (as in ByteTrack).
             ready = (self._ids == 0) & (
-                first | (self._times_seen >= self.settings.confirm_frames))
+                (not self._begun) | (self._times_seen >= self.settings.confirm_frames))
             self._ids[ready] = self._next_id + np.arange(ready.sum())
             self._next_id += int(ready.sum())
+        self._begun |= count > 0
         ids = np.zeros(count, np.int64)
         ids[columns] = self._ids[now[rows]]
         ids[fresh] = self._ids[kept.sum():]
