@@ -1,6 +1,7 @@
 from dataclasses import fields
 
-from instseg_ros.core import segment_instances, SegmentationSettings, Segmenter
+from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
+from instseg_ros.core.memory import APART_S, InstanceMemory
 import numpy as np
 import pytest
 
@@ -37,6 +38,36 @@ def test_people_who_pass_each_other_stay_two_while_both_can_be_seen():
     melted = [i for i, n in enumerate(alone) if n == 1 and abs(2 * (i - 18) * 5) >= 10]
     assert len(melted) >= 4
     assert all(len(results[i]) == 2 for i in melted)
+
+
+def cut_at(instances, row):
+    """Return one instance as the splitter would give it cut in two at that row."""
+    labels = instances.labels.copy()
+    labels[row:][labels[row:] > 0] = 2
+    ys = [np.nonzero(labels == k)[0] for k in (1, 2)]
+    xs = [np.nonzero(labels == k)[1] for k in (1, 2)]
+    boxes = np.array([(x.min(), y.min(), x.max() + 1, y.max() + 1)
+                      for x, y in zip(xs, ys, strict=True)], np.int32)
+    return Instances(labels, np.repeat(instances.class_ids, 2), np.array([len(x) for x in xs]),
+                     np.ones(2), boxes, np.tile(instances.oriented_boxes, (2, 1)))
+
+
+def test_one_who_was_one_is_not_cut_for_a_flicker_but_for_good():
+    memory = InstanceMemory()
+    scenes = [segment_instances(street((60 + 2 * i, 120)), PLAIN) for i in range(24)]
+    for i, scene in enumerate(scenes[:8]):
+        memory.update(scene, i * FRAME_NS)
+    counts = []
+    for i, scene in enumerate(scenes[8:], 8):
+        result = memory.update(cut_at(scene, 90), i * FRAME_NS)
+        assert np.array_equal(result.labels > 0, scene.labels > 0)
+        counts.append(len(result))
+    flicker = round(APART_S * 1e9) // FRAME_NS
+    assert counts == [1] * flicker + [2] * (16 - flicker)
+    # Somebody who was never seen as one is left as the splitter cut them.
+    memory.reset()
+    assert [len(memory.update(cut_at(s, 90), i * FRAME_NS)) for i, s in enumerate(scenes)] \
+        == [2] * 24
 
 
 def test_the_parts_are_the_blob_and_well_described():

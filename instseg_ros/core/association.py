@@ -88,10 +88,8 @@ def assign(likeness: Table, least: float) -> tuple[Rows, Rows]:
     wanted_by, wants = possible.sum(axis=0), possible.sum(axis=1)
     # Pairs that nobody else wants need no solver: with 300 objects that is nearly all of them.
     rows, columns = np.nonzero(possible & (wanted_by == 1)[None] & (wants == 1)[:, None])
-    free_rows = np.flatnonzero(wants > 0)
-    free_rows = free_rows[~np.isin(free_rows, rows)]
-    free_columns = np.flatnonzero(wanted_by > 0)
-    free_columns = free_columns[~np.isin(free_columns, columns)]
+    wants[rows] = wanted_by[columns] = 0
+    free_rows, free_columns = np.flatnonzero(wants), np.flatnonzero(wanted_by)
     if len(free_rows) and len(free_columns):
         contested = np.ix_(free_rows, free_columns)
         gain = np.where(possible[contested], likeness[contested], 0.0)

@@ -27,6 +27,9 @@ SHRUNK_S = 1.5        # s after which it is believed to be that small
 TOGETHER_S = 10.0     # s after which even a supported cut is given up
 LONGEST_GAP_S = 1.0   # s between frames after which nothing of the last one is believed
 REACH = 2.5           # object sizes per s: how far from the expected place one is looked for
+ONE_PART = 0.6        # share of a part inside an expected object that says: a part of it
+ONE = 0.6             # overlap of all parts with the expected object that says: still one
+APART_S = 0.3         # s after which the splitter is believed that an object is several
 ANCHOR = 0.1          # likeness lost at the end of that reach
 
 
@@ -42,6 +45,7 @@ class _Object:
     hidden_s: float = 0.0               # with no evidence at all
     together_s: float = 0.0
     shrunk_s: float = 0.0
+    apart_s: float = 0.0                # cut by the splitter, which was not believed
 
     @property
     def believed(self) -> bool:
@@ -139,6 +143,9 @@ class InstanceMemory:
         self._shape, self._stamp_ns = instances.labels.shape, stamp_ns
         self._motion.predict(dt, self._sizes())
         common, areas = self._laid_over(instances)
+        whole = self._made_whole(instances, common, areas, dt)
+        if whole is not instances:
+            instances, (common, areas) = whole, self._laid_over(whole)
         inside = common / np.maximum(areas, 1)[:, None]
 
         crowds = self._crowds(inside, instances)
@@ -173,6 +180,29 @@ class InstanceMemory:
                     item.template[y0 - y:y1 - y, x0 - x:x1 - x].view(bool)]
                 common[row] = np.bincount(under, minlength=count + 1)[1:]
         return common, areas
+
+    def _made_whole(self, instances: Instances, common: npt.NDArray,
+                    areas: npt.NDArray[np.float64], dt: float) -> Instances:
+        """Put together what the splitter cut, where it was seen to be one a moment ago."""
+        cut = _Cut(instances)
+        known = np.array([o.seen_alone >= SETTLED_FRAMES for o in self._objects], bool)
+        part_of = (common > ONE_PART * instances.areas) & known[:, None] & (
+            np.array([o.class_id for o in self._objects])[:, None] == instances.class_ids)
+        # What may as well be another known object is not a part.
+        part_of &= (common[known] > 0.2 * instances.areas).sum(axis=0) == 1
+        for row in np.flatnonzero(part_of.sum(axis=1) >= 2).tolist():
+            item, parts = self._objects[row], np.flatnonzero(part_of[row])
+            size, shared = instances.areas[parts].sum(), common[row, parts].sum()
+            if shared < ONE * (areas[row] + size - shared):
+                continue
+            item.apart_s += dt
+            labels = (parts + 1).tolist()
+            blob, left, top = cut.blob(labels, margin=0)
+            if item.apart_s <= APART_S and cv2.connectedComponents(blob)[0] == 2:
+                cut.replace(labels, [blob == 1], left, top)
+        for row in np.flatnonzero(part_of.sum(axis=1) == 1).tolist():
+            self._objects[row].apart_s = 0.0
+        return cut.result()
 
     def _crowds(self, inside: npt.NDArray, instances: Instances) -> dict[int, list[int]]:
         """Return label to rows of the objects in it, for labels with two or more settled ones."""

@@ -15,7 +15,10 @@ from .motion import Motion
 from .segmentation import SegmentationSettings
 from .settings import setting, Settings
 
-SURE = 0.4           # overlap above which a pair is made before any weaker one is looked at
+SURE = 0.4           # overlap above which what is seen is surely that object, or its neighbour
+CLEAR = 0.6          # likeness above which a pair is made before any weaker one is looked at
+TOUCH = 0.02         # overlap below which a pair's outlines are not compared
+OUTLINE = 0.12       # sizes: how much the outline of an object trembles
 SAMPLED_SIDE = 160   # px: masks of larger frames are compared on every 2nd, 3rd... pixel, as
 SAMPLES_ACROSS = 8   # long as the smallest object still has this many across
 INSIDE = 0.6         # share of an expected mask inside one instance that says: it is in there
@@ -24,7 +27,8 @@ RETURN = 0.25        # likeness below which an unseen track does not come back
 RETURN_BOXES = 0.3   # the same without masks, which say less
 LEAP_SPEED = 8.0     # sizes / s: how fast an object may dart off that nothing else explains
 FARTHEST = 1.5       # sizes: how far at most
-WHOLE_S = 2.0        # s in which the remembered size of a whole object shrinks to a third
+WHOLE_S = 5.0        # s in which the remembered size of a whole object shrinks to a third
+HIDING = 4.0         # doubt in the motion of what shows only a third of the whole (e times less)
 PART = 0.5           # likeness of a part that lies fully in the box of an expected object
 HIDDEN_PATIENCE = 3  # how many times longer an object is waited for inside another's blob
 
@@ -37,8 +41,8 @@ class TrackingSettings(Settings):
         0.2, 'Smallest likeness (overlap, or nearness in place, size and angle) of two masks '
         'that are the same object', low=0, high=1)
     confirm_frames: int = setting(
-        2, 'Frames in which an object must be seen before it gets an id', unit='frames',
-        low=1, high=100)
+        2, 'Frames in which an object must be seen before it gets an id; the first ever '
+        'seen have one at once', unit='frames', low=1, high=100)
     max_lost_s: float = setting(
         1.0, 'How long an object may stay unseen and keep its id', unit='s', low=0, high=60)
     max_gap_s: float = setting(
@@ -115,6 +119,7 @@ class Tracker:
         self._present = np.zeros(0, bool)         # seen in the last frame, or known to be behind
         self._shape: tuple[int, ...] | None = None
         self._stamp_ns = 0
+        self._begun = False                       # whether anything was seen yet
         self._tolerant_frames = 0
         self._dt = 0.0
 
@@ -217,6 +222,10 @@ class Tracker:
                      instances.oriented_boxes.reshape(-1, 5), centres)
 
     @property
+    def _has_masks(self) -> bool:
+        return bool(self._shape and self._shape[0])
+
+    @property
     def _moved(self) -> npt.NDArray[np.float64]:
         """
         How far each track is now expected from where its mask and boxes were taken.
@@ -265,12 +274,17 @@ class Tracker:
             alike = np.maximum(alike, 0.5 * np.clip(share, 0, 1))
         # Networks change their mind about a class (bus, car) more often than objects leap.
         alike = np.where(same_class, alike, np.where(alike >= SURE, 0.5 * alike, 0))
+        # Who walks in front of somebody takes the other's place in the picture, so the overlap of
+        # what shows would swap them; where their heads and feet are would not.
+        clear = np.zeros_like(alike)
+        r, c = np.nonzero(alike > TOUCH)
+        clear[r, c] = (alike[r, c] + self._outline_likeness(r, c, view)) / 2
         confirmed, present = self._ids > 0, self._present
         least = max(self.settings.min_overlap, 1e-6)
-        returning = RETURN if self._shape and self._shape[0] else RETURN_BOXES
+        returning = RETURN if self._has_masks else RETURN_BOXES
         # Boxes are compared only for what the first stage leaves: a twentieth of all pairs.
         stages: tuple[tuple[npt.NDArray[np.bool_], Callable | None, float], ...] = (
-            (confirmed & present, None, max(SURE, least)),
+            (confirmed & present, None, max(CLEAR, least)),
             (confirmed & present, self._box_likeness, least),
             (confirmed & ~present, self._box_likeness, max(returning, least)),
             (confirmed & present, self._leap_likeness, 1e-6),
@@ -281,9 +295,10 @@ class Tracker:
         for who, other_likeness, limit in stages:
             r, c = np.flatnonzero(who & ~taken), np.flatnonzero(free)
             if len(r) and len(c):
-                likeness = alike[np.ix_(r, c)]
-                if other_likeness:
-                    likeness = np.maximum(likeness, other_likeness(r, c, view))
+                if other_likeness is None:
+                    likeness = clear[np.ix_(r, c)]
+                else:
+                    likeness = np.maximum(alike[np.ix_(r, c)], other_likeness(r, c, view))
                 i, j = assign(likeness, limit)
                 pairs.append((r[i], c[j]))
                 taken[r[i]], free[c[j]] = True, False
@@ -311,12 +326,17 @@ class Tracker:
         likeness = np.maximum(likeness, part)
         return np.where(self._class_ids[rows][:, None] == view.class_ids[columns], likeness, 0)
 
+    def _whole_boxes(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        """Return the boxes, (M, 4), where all of each object is expected, hidden or not."""
+        moved = self._motion.position[rows] - self._whole_anchors[rows]
+        return self._wholes[rows, :4] + np.tile(moved, 2)
+
     def _in_wholes(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], view: _View
                    ) -> Table:
         """Return the share of each instance's box in the box of each expected whole object."""
-        wholes = self._wholes[rows, :4] \
-            + np.tile(self._motion.position[rows] - self._whole_anchors[rows], 2)
-        boxes = view.boxes[columns]
+        wholes, boxes = self._whole_boxes(rows), view.boxes[columns]
+        if self._has_masks:   # as far as it may be off: two standard deviations
+            wholes += 2 * np.sqrt(self._motion.covariance[rows, :1]) * (-1, -1, 1, 1)
         low = np.maximum(wholes[:, None, :2], boxes[None, :, :2])
         high = np.minimum(wholes[:, None, 2:], boxes[None, :, 2:])
         common = np.prod(np.clip(high - low, 0, None), axis=2)
@@ -349,8 +369,9 @@ class Tracker:
 
         covered = (inside * self._areas[:, None])[paired & confirmed].max(axis=0, initial=0)
         fragment = covered > FRAGMENT * view.areas
-        known, strange = np.flatnonzero(paired & confirmed), np.flatnonzero(~np.isin(
-            np.arange(count), columns[confirmed[rows]]))
+        known, strangers = np.flatnonzero(paired & confirmed), np.ones(count, bool)
+        strangers[columns[confirmed[rows]]] = False
+        strange = np.flatnonzero(strangers)
         if len(known) and len(strange):
             fits = (self._areas[known][:, None] + view.areas[strange][None]
                     < 1.2 * self._wholes[known, 4][:, None])
@@ -363,9 +384,13 @@ class Tracker:
         r, c = rows[plain], columns[plain]
         sizes = np.sqrt(view.areas[c])
         jump = np.abs(np.log(view.areas[c] / np.maximum(self._areas[r], 1)))
+        # The less of an object shows, the less that says about its motion. (Boxes of a detector
+        # are of whole objects.)
+        hidden_part = self._has_masks * HIDING * np.log(
+            np.maximum(self._wholes[r, 4] / np.maximum(view.areas[c], 1), 1))
         surprise = self._surprise(r, c, view)
         self._motion.correct(r, self._motion.position[r] + surprise, sizes,
-                             1 + 4 * jump + 8 * ~self._present[r])
+                             1 + 4 * jump + hidden_part + 8 * ~self._present[r])
         self._areas[r], self._boxes[r], self._oriented[r], self._centres[r] = (
             view.areas[c], view.boxes[c], view.oriented[c], view.centres[c])
         self._anchors[r] = self._motion.position[r]
@@ -384,13 +409,24 @@ class Tracker:
         fresh[columns] = False
         now = self._reindex(kept, r, c, fresh, view)
         if not self._tolerant_frames:
-            ready = (self._ids == 0) & (self._times_seen >= self.settings.confirm_frames)
+            # What is there first did not pop up (as in ByteTrack).
+            ready = (self._ids == 0) & (
+                (not self._begun) | (self._times_seen >= self.settings.confirm_frames))
             self._ids[ready] = self._next_id + np.arange(ready.sum())
             self._next_id += int(ready.sum())
+        self._begun |= count > 0
         ids = np.zeros(count, np.int64)
         ids[columns] = self._ids[now[rows]]
         ids[fresh] = self._ids[kept.sum():]
         return ids
+
+    def _outline_likeness(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp],
+                          view: _View) -> npt.NDArray[np.float64]:
+        """Return how near pairs are to each other by the sides that fit best, (M,) in [0, 1]."""
+        off = view.boxes[columns] - self._whole_boxes(rows)
+        surprise = _least(np.stack([self._surprise(rows, columns, view), off[:, :2], off[:, 2:]]))
+        variance = OUTLINE**2 * self._wholes[rows, 4] + self._motion.covariance[rows, 0]
+        return np.exp(-0.5 * (surprise**2).sum(axis=1) / variance)
 
     def _surprise(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], view: _View
                   ) -> npt.NDArray[np.float64]:
@@ -405,14 +441,13 @@ class Tracker:
         opinions = np.stack([view.boxes[columns, :2] - self._boxes[rows, :2] - moved,
                              view.centres[columns] - self._centres[rows] - moved,
                              view.boxes[columns, 2:] - self._boxes[rows, 2:] - moved])
-        least = np.abs(opinions).argmin(axis=0)[None]
-        return np.take_along_axis(opinions, least, axis=0)[0]
+        return _least(opinions)
 
     def _may_return(self, hidden: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return which tracks, if unseen, are worth waiting for."""
         limit = self.settings.max_lost_s * np.where(hidden, HIDDEN_PATIENCE, 1)
         waiting = (self._unseen_s <= limit) | (self._tolerant_frames > 0)
-        if self._shape and self._shape[0]:
+        if self._shape and self._has_masks:
             height, width = self._shape
             expected = self._centres + self._moved
             inside = (expected >= 0) & (expected <= (width, height))
@@ -452,3 +487,8 @@ class Tracker:
         self._unseen_s = np.concatenate([self._unseen_s[kept], np.zeros(len(new))])
         self._present = np.concatenate([self._present[kept], np.ones(len(new), bool)])
         return now
+
+
+def _least(opinions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return, of (K, M, 2) opinions, the one nearest to 0 for each object and axis, (M, 2)."""
+    return np.take_along_axis(opinions, np.abs(opinions).argmin(axis=0)[None], axis=0)[0]
