@@ -14,6 +14,8 @@ import numpy.typing as npt
 Hull = npt.NDArray[Any]
 # Changes from pixel to pixel along the rows, for each pixel, that make a mask noisy.
 _NOISE = 1 / 16
+# Shapes that fill more of their hull are one object: no cut is looked for.
+CONVEX = 0.95
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Component:
         The outer border, through the centres of its pixels, x and y.
     pixels : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8, or None
         1 on the component, with a border of zeros; None when the border encloses nothing else.
+    holes : bool
+        Whether the border encloses something else.
 
     """
 
@@ -38,6 +42,7 @@ class Component:
     box: tuple[int, int, int, int]
     contour: Hull
     pixels: npt.NDArray[np.uint8] | None = None
+    holes: bool = False
 
     def __post_init__(self) -> None:
         """Find the hull."""
@@ -53,6 +58,11 @@ class Component:
             cv2.drawContours(self.pixels, [self.contour], 0, 1, cv2.FILLED,
                              offset=(1 - x0, 1 - y0))
         return self.pixels
+
+    def may_be_two(self, min_area: int) -> bool:
+        """Return whether it is worth looking for cuts: not in shapes small or convex."""
+        return (self.area >= 2 * max(min_area, 1)
+                and self.area < CONVEX * self.hull_area)
 
     def paint(self, labels: npt.NDArray[np.uint16], number: int) -> None:
         """Give the component's pixels a number, in the image it was found in."""
@@ -109,6 +119,7 @@ def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
         x0, y0, x1, y1 = box
         component = Component(area, (x0, y0, x1, y1), contour)
         if holes[outer[k]] >= 0:
+            component.holes = True
             inside = component.inside
             inside[1:-1, 1:-1] &= binary[y0:y1, x0:x1]
             if np.count_nonzero((boxes[:, :2] >= box[:2]).all(axis=1)
@@ -150,6 +161,7 @@ def _labelled(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
     for k, (x, y, w, h, area) in zip(large.tolist(), stats[large].tolist(), strict=True):
         inside = np.zeros((h + 2, w + 2), np.uint8)
         np.equal(pieces[y:y + h, x:x + w], k, out=inside[1:-1, 1:-1].view(np.bool_))
-        contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
-                                       offset=(x - 1, y - 1))
-        yield Component(area, (x, y, x + w, y + h), contours[0], inside)
+        contours, hierarchy = cv2.findContours(
+            inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x - 1, y - 1))
+        outer = contours[int(hierarchy[0, :, 3].argmin())]
+        yield Component(area, (x, y, x + w, y + h), outer, inside, len(contours) > 1)

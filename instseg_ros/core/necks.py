@@ -1,0 +1,309 @@
+"""
+Necks: where the outer border of a component comes near itself.
+
+Two objects that touch leave a pocket on each side of the place: between the border and its
+convex hull. The bottom of a pocket and the point of the border across from it are the ends of a
+neck. Only numbers along the border are needed, not a single pixel, so all components go through
+each step together. What has holes has no one border, and is left to :mod:`.splitting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import math
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .components import Component, Hull, hull_area
+from .splitting import Border
+
+# Where a cut is allowed: as splitting.ALLOWED, for half widths as they are measured here.
+ALLOWED = (0.8, -6.0, 2.0, 0.135)
+# Pockets less deep are ripples of the digital border, in pixels.
+_RIPPLE = 1.0
+# So many pockets of a component are looked at, the deepest.
+_POCKETS = 16
+# Pairs of a pocket and a piece of border that are measured together.
+_TOGETHER = 1 << 17
+# Steps along and across pixels overestimate the length of a slanting border by so much, on
+# average over all directions (Vossepoel and Smeulders 1982).
+_LENGTH = 0.948
+
+
+class Cut(NamedTuple):
+    """A cut from one pixel of the outer border to another, x and y."""
+
+    border: Border
+    start: tuple[int, int]
+    end: tuple[int, int]
+
+
+class Piece(NamedTuple):
+    """A component or a part of one, and the cuts that freed it."""
+
+    component: Component
+    cuts: tuple[Cut, ...]
+
+
+class _Neck(NamedTuple):
+    """A possible cut: from vertex ``start`` to the pixel ``end`` on the edge after ``edge``."""
+
+    start: int
+    edge: int
+    end: tuple[int, int]
+    width: float
+    neck: float
+    sizes: float
+
+
+def split(components: Sequence[Component], dist_threshold: float, min_area: int, room: int,
+          ) -> list[list[Piece]]:
+    """
+    Cut components at their necks, the clearest first, until no cut is clear enough.
+
+    What is cut does not depend on ``dist_threshold``, only how far cutting goes: the parts at a
+    higher threshold are parts of those at a lower one.
+
+    Parameters
+    ----------
+    components : sequence of Component
+        Without holes.
+    dist_threshold : float
+        Cuts are made where :attr:`.splitting.Border.ratio` is below.
+    min_area : int
+        No part has fewer pixels.
+    room : int
+        No more cuts are made.
+
+    Returns
+    -------
+    list of list of Piece
+        The parts of each component, at least one.
+
+    """
+    done: list[list[Piece]] = [[] for _ in components]
+    waiting = [(k, Piece(component, ())) for k, component in enumerate(components)]
+    while waiting:
+        found = _necks([piece.component for _, piece in waiting], dist_threshold, min_area)
+        further: list[tuple[int, Piece]] = []
+        for (k, piece), necks in zip(waiting, found, strict=True):
+            halves = (_parted(piece, necks, dist_threshold, min_area) if necks and room > 0
+                      else None)
+            if halves is None:
+                done[k].append(piece)
+                continue
+            room -= 1
+            for half in halves:
+                if half.component.may_be_two(min_area):
+                    further.append((k, half))
+                else:
+                    done[k].append(half)
+        waiting = further
+    return done
+
+
+def _parted(piece: Piece, necks: list[_Neck], dist_threshold: float, min_area: int,
+            ) -> tuple[Piece, Piece] | None:
+    """Return the two sides of the clearest cut, or None where none is clear enough."""
+    component = piece.component
+    judged = sorted(((_judge(component, neck), neck) for neck in necks),
+                    key=lambda pair: pair[0].ratio)
+    for border, neck in judged:
+        if border.ratio >= dist_threshold:
+            break
+        halves = _halves(component, _sides(component, neck)[0], min_area)
+        if halves:
+            x, y = component.contour[neck.start, 0].tolist()
+            cuts = *piece.cuts, Cut(border, (x, y), neck.end)
+            return Piece(halves[0], cuts), Piece(halves[1], cuts)
+    return None
+
+
+def _sides(component: Component, neck: _Neck) -> tuple[Hull, Hull]:
+    """Return the borders of both sides of a neck."""
+    contour, end = component.contour, np.array([[neck.end]], np.int32)
+    low, high = sorted((neck.start, neck.edge + (neck.edge < neck.start)))
+    one = contour[low:high + 1]
+    # The edge the neck ends on is left for the end.
+    other = (contour[high:], contour[:low + 1])
+    if neck.edge < neck.start:
+        return (np.concatenate([end, one]),
+                np.concatenate([*(other[0], other[1][:-1]), end]))
+    return (np.concatenate([one, end]), np.concatenate([end, other[0][1:], other[1]]))
+
+
+def _judge(component: Component, neck: _Neck) -> Border:
+    """Return how clear a cut would be, as :func:`.splitting.judge` does for hills."""
+    whole = max(0.0, 1 - component.area / component.hull_area)
+    parts = max(0.0, 1 - component.area / sum(
+        hull_area(cv2.convexHull(side)) for side in _sides(component, neck)))
+    allowed = math.exp(ALLOWED[0] + ALLOWED[1] * whole ** 2 + ALLOWED[2] * parts ** 2
+                       + ALLOWED[3] * neck.sizes)
+    return Border(neck.width / 2, neck.neck, whole, parts, neck.neck / allowed)
+
+
+def _halves(component: Component, side: Hull, min_area: int,
+            ) -> tuple[Component, Component] | None:
+    """Return one side of a component and the rest, if both are one piece and large enough."""
+    x0, y0, _, _ = component.box
+    inside, place = component.inside, (x0 - 1, y0 - 1)
+    rest = inside.copy()
+    cv2.drawContours(rest, [side], 0, 0, cv2.FILLED, offset=(1 - x0, 1 - y0))
+    contours, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return None
+    if len(contours) > 1:
+        # Crumbs behind the cut change sides.
+        main = max(contours, key=cv2.contourArea)
+        rest[:] = 0
+        cv2.drawContours(rest, [main], 0, 1, cv2.FILLED)
+        contours = [main]
+    other = inside - rest
+    others, hierarchy = cv2.findContours(other, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if len(others) != 1:
+        return None
+    area = cv2.countNonZero(rest)
+    if min(area, component.area - area) < max(min_area, 1):
+        return None
+    return (_framed(rest, contours[0], area, place),
+            _framed(other, others[0], component.area - area, place))
+
+
+def _framed(pixels: npt.NDArray[np.uint8], contour: Hull, area: int, place: tuple[int, int],
+            ) -> Component:
+    """Return a component of what is in a crop at ``place``."""
+    x, y, w, h = cv2.boundingRect(contour)
+    left, top = x + place[0], y + place[1]
+    return Component(area, (left, top, left + w, top + h), contour + np.array(place, np.int32),
+                     pixels[y - 1:y + h + 1, x - 1:x + w + 1])
+
+
+def _necks(components: Sequence[Component], dist_threshold: float, min_area: int,
+           ) -> list[list[_Neck]]:
+    """Return the necks of each component that may be clear enough."""
+    sizes = np.array([len(component.contour) for component in components])
+    owner = np.repeat(np.arange(len(components)), sizes)
+    starts = np.cumsum(sizes) - sizes
+    points = np.concatenate([component.contour for component in components])[:, 0]
+    x, y = points.T.astype(np.float64)
+    following = np.arange(1, len(x) + 1)
+    following[starts + sizes - 1] = starts
+    border = _Outline(x, y, x[following] - x, y[following] - y, starts, sizes, owner)
+    hulls = [cv2.convexHull(component.contour, returnPoints=False).ravel()
+             for component in components]
+    bottoms = _bottoms(border, hulls)
+    found: list[list[_Neck]] = [[] for _ in components]
+    if not len(bottoms):
+        return found
+    areas = np.array([component.area for component in components], np.float64)
+    whole = 1 - areas / np.array([component.hull_area for component in components])
+    # A side is hardly more concave than the whole: what is not clear then needs no hulls.
+    limit = dist_threshold * np.exp(ALLOWED[0] + (ALLOWED[1] + ALLOWED[2]) * whole ** 2)
+    pairs = np.cumsum(sizes[owner[bottoms]])
+    for group in np.split(bottoms, np.flatnonzero(np.diff(pairs // _TOGETHER)) + 1):
+        for k, neck in border.across(group, min_area, limit):
+            found[k].append(neck)
+    return found
+
+
+def _bottoms(border: _Outline, hulls: list[npt.NDArray[Any]]) -> npt.NDArray[np.intp]:
+    """Return the deepest vertex of each pocket between a border and its hull."""
+    x, y, owner = border.x, border.y, border.owner
+    counts = np.array([len(hull) for hull in hulls])
+    ends = np.cumsum(counts)
+    corners = np.concatenate(hulls) + np.repeat(border.starts, counts)
+    corners.sort()
+    before = np.searchsorted(corners, np.arange(len(x)), side='right') - 1
+    first, last = (ends - counts)[owner], ends[owner] - 1
+    before = np.where(before < first, last, before)
+    one, other = corners[before], corners[np.where(before == last, first, before + 1)]
+    dx, dy = x[other] - x[one], y[other] - y[one]
+    depth = np.abs(dx * (y - y[one]) - dy * (x - x[one])) / np.maximum(np.hypot(dx, dy), 1)
+    deep = np.flatnonzero(depth > _RIPPLE)
+    deep = deep[np.lexsort((depth[deep], before[deep]))]
+    bottoms = deep[np.diff(before[deep], append=-1) != 0]
+    if len(bottoms) > _POCKETS:
+        bottoms = bottoms[np.lexsort((-depth[bottoms], owner[bottoms]))]
+        mine = owner[bottoms]
+        bottoms = bottoms[np.arange(len(mine)) - np.searchsorted(mine, mine) < _POCKETS]
+    return bottoms
+
+
+class _Outline:
+    """
+    The borders of components, one after the other, as edges from vertex to vertex.
+
+    Attributes
+    ----------
+    x, y, dx, dy : ndarray of shape (V,), float64
+        Where edges start, and how far they go.
+    starts, sizes : ndarray of shape (N,), int64
+        First vertex, and number of vertices, of each component.
+    owner : ndarray of shape (V,), int64
+        Component of each vertex.
+
+    """
+
+    def __init__(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64],
+                 dx: npt.NDArray[np.float64], dy: npt.NDArray[np.float64],
+                 starts: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp],
+                 owner: npt.NDArray[np.intp]) -> None:
+        self.x, self.y, self.dx, self.dy = x, y, dx, dy
+        self.starts, self.sizes, self.owner = starts, sizes, owner
+        self.length = np.hypot(dx, dy)
+        self.turn = x * dy - y * dx
+        # Length and twice the area up to each vertex, and in all.
+        self.lengths = np.add.reduceat(self.length, starts)
+        self.turns = np.add.reduceat(self.turn, starts)
+        self.length_to = np.cumsum(self.length) - self.length
+        self.turn_to = np.cumsum(self.turn) - self.turn
+
+    def across(self, bottoms: npt.NDArray[np.intp], min_area: int,
+               limit: npt.NDArray[np.float64]) -> list[tuple[int, _Neck]]:
+        """Return the narrowest neck from each of some vertices, with its component."""
+        counts = self.sizes[self.owner[bottoms]]
+        first = np.cumsum(counts) - counts
+        which = np.repeat(np.arange(len(bottoms)), counts)
+        p = bottoms[which]
+        e = np.arange(len(p)) + (self.starts[self.owner[bottoms]] - first)[which]
+        # The pixel nearest to p of each edge.
+        px, py, dx, dy = self.x[p], self.y[p], self.dx[e], self.dy[e]
+        qx, qy = self.x[e], self.y[e]
+        steps = np.maximum(np.maximum(np.abs(dx), np.abs(dy)), 1)
+        part = ((px - qx) * dx + (py - qy) * dy) / np.maximum(self.length[e] ** 2, 1)
+        part = np.rint(np.clip(part, 0, 1) * steps) / steps
+        qx, qy = qx + part * dx, qy + part * dy
+        width = np.hypot(px - qx, py - qy)
+        # Area and length of the border from p to there, and of the rest.
+        way = np.where(e >= p, 1.0, -1.0)
+        component = self.owner[p]
+        turns = self.turns[component]
+        twice = self.turn_to[e] + part * self.turn[e] - self.turn_to[p] + qx * py - qy * px
+        twice *= way * np.sign(turns)
+        length = way * (self.length_to[e] + part * self.length[e] - self.length_to[p])
+        areas = np.stack([twice, np.abs(turns) - twice]) / 2
+        lengths = np.stack([length, self.lengths[component] - length])
+        areas += (lengths + width) / 2 + 1
+        around = _LENGTH * lengths + width + math.pi
+        halves = (around - np.sqrt(np.maximum(around ** 2 - 4 * math.pi * areas, 0))
+                  ) / (2 * math.pi)
+        small, large = areas.min(axis=0), areas.max(axis=0)
+        neck = np.full(len(p), math.inf)
+        # What turns the other way lies outside.
+        fits = (twice > 0) & (twice < np.abs(turns)) & (small >= max(min_area, 1))
+        np.divide((width + 1) / 2, halves.min(axis=0), out=neck, where=fits)
+        best = np.minimum.reduceat(neck, first)
+        at = np.flatnonzero((neck == best[which]) & (neck < limit[component]))
+        at = at[np.diff(which[at], prepend=-1) != 0]
+        sizes = np.log(small[at] / large[at])
+        good = neck[at] < limit[component[at]] * np.exp(ALLOWED[3] * sizes)
+        at, sizes = at[good], sizes[good]
+        mine = component[at]
+        return [(k, _Neck(start, edge, (round(x), round(y)), *figures))
+                for k, start, edge, x, y, *figures in zip(
+                    mine.tolist(), (p[at] - self.starts[mine]).tolist(),
+                    (e[at] - self.starts[mine]).tolist(), qx[at].tolist(), qy[at].tolist(),
+                    (width[at] + 1).tolist(), neck[at].tolist(), sizes.tolist(), strict=True)]
