@@ -89,9 +89,9 @@ def split(components: Sequence[Component], dist_threshold: float, min_area: int,
     while waiting:
         found = _necks([piece.component for _, piece in waiting], dist_threshold, min_area)
         further: list[tuple[int, Piece]] = []
-        for (k, piece), necks in zip(waiting, found, strict=True):
-            halves = (_parted(piece, necks, dist_threshold, min_area) if necks and room > 0
-                      else None)
+        for n, (k, piece) in enumerate(waiting):
+            halves = (_parted(piece, found[n], dist_threshold, min_area)
+                      if n in found and room > 0 else None)
             if halves is None:
                 done[k].append(piece)
                 continue
@@ -105,41 +105,39 @@ def split(components: Sequence[Component], dist_threshold: float, min_area: int,
     return done
 
 
-def _parted(piece: Piece, necks: list[_Neck], dist_threshold: float, min_area: int,
+def _parted(piece: Piece, neck: _Neck, dist_threshold: float, min_area: int,
             ) -> tuple[Piece, Piece] | None:
-    """Return the two sides of the clearest cut, or None where none is clear enough."""
+    """Return the two sides of a neck, or None where it is not clear enough."""
     component = piece.component
-    judged = sorted(((_judge(component, neck), neck) for neck in necks),
-                    key=lambda pair: pair[0].ratio)
-    for border, neck in judged:
-        if border.ratio >= dist_threshold:
-            break
-        halves = _halves(component, _sides(component, neck)[0], min_area)
-        if halves:
-            x, y = component.contour[neck.start, 0].tolist()
-            cuts = *piece.cuts, Cut(border, (x, y), neck.end)
-            return Piece(halves[0], cuts), Piece(halves[1], cuts)
-    return None
+    sides = _sides(component.contour, neck)
+    border = _judge(component, sides, neck)
+    if border.ratio >= dist_threshold:
+        return None
+    halves = _halves(component, sides[0], min_area)
+    if not halves:
+        return None
+    x, y = component.contour[neck.start, 0].tolist()
+    cuts = *piece.cuts, Cut(border, (x, y), neck.end)
+    return Piece(halves[0], cuts), Piece(halves[1], cuts)
 
 
-def _sides(component: Component, neck: _Neck) -> tuple[Hull, Hull]:
-    """Return the borders of both sides of a neck."""
-    contour, end = component.contour, np.array([[neck.end]], np.int32)
-    low, high = sorted((neck.start, neck.edge + (neck.edge < neck.start)))
-    one = contour[low:high + 1]
-    # The edge the neck ends on is left for the end.
-    other = (contour[high:], contour[:low + 1])
-    if neck.edge < neck.start:
-        return (np.concatenate([end, one]),
-                np.concatenate([*(other[0], other[1][:-1]), end]))
-    return (np.concatenate([one, end]), np.concatenate([end, other[0][1:], other[1]]))
+def _sides(contour: Hull, neck: _Neck) -> tuple[Hull, Hull]:
+    """Return the borders of both sides of a neck: the piece of border it cuts off, and the rest."""
+    end = np.array([[neck.end]], np.int32)
+    start, edge = neck.start, neck.edge
+    if edge < start:
+        return (np.concatenate([end, contour[edge + 1:start + 1]]),
+                np.concatenate([contour[start:], contour[:edge + 1], end]))
+    return (np.concatenate([contour[start:edge + 1], end]),
+            np.concatenate([end, contour[edge + 1:], contour[:start + 1]]))
 
 
-def _judge(component: Component, neck: _Neck) -> Border:
+def _judge(component: Component, sides: tuple[Hull, Hull], neck: _Neck) -> Border:
     """Return how clear a cut would be, as :func:`.splitting.judge` does for hills."""
     whole = max(0.0, 1 - component.area / component.hull_area)
-    parts = max(0.0, 1 - component.area / sum(
-        hull_area(cv2.convexHull(side)) for side in _sides(component, neck)))
+    one, other = sides
+    parts = max(0.0, 1 - component.area / (hull_area(cv2.convexHull(one))
+                                           + hull_area(cv2.convexHull(other))))
     allowed = math.exp(ALLOWED[0] + ALLOWED[1] * whole ** 2 + ALLOWED[2] * parts ** 2
                        + ALLOWED[3] * neck.sizes)
     return Border(neck.width / 2, neck.neck, whole, parts, neck.neck / allowed)
@@ -182,39 +180,36 @@ def _framed(pixels: npt.NDArray[np.uint8], contour: Hull, area: int, place: tupl
 
 
 def _necks(components: Sequence[Component], dist_threshold: float, min_area: int,
-           ) -> list[list[_Neck]]:
-    """Return the necks of each component that may be clear enough."""
+           ) -> dict[int, _Neck]:
+    """Return the most promising neck of each component, by the component's place in the list."""
     sizes = np.array([len(component.contour) for component in components])
-    owner = np.repeat(np.arange(len(components)), sizes)
-    starts = np.cumsum(sizes) - sizes
-    points = np.concatenate([component.contour for component in components])[:, 0]
-    x, y = points.T.astype(np.float64)
-    following = np.arange(1, len(x) + 1)
-    following[starts + sizes - 1] = starts
-    border = _Outline(x, y, x[following] - x, y[following] - y, starts, sizes, owner)
     hulls = [cv2.convexHull(component.contour, returnPoints=False).ravel()
              for component in components]
-    bottoms = _bottoms(border, hulls)
-    found: list[list[_Neck]] = [[] for _ in components]
+    outline = _Outline(np.concatenate([component.contour for component in components]), sizes)
+    bottoms = _bottoms(outline, hulls)
     if not len(bottoms):
-        return found
-    areas = np.array([component.area for component in components], np.float64)
-    whole = 1 - areas / np.array([component.hull_area for component in components])
+        return {}
     # A side is hardly more concave than the whole: what is not clear then needs no hulls.
-    limit = dist_threshold * np.exp(ALLOWED[0] + (ALLOWED[1] + ALLOWED[2]) * whole ** 2)
-    pairs = np.cumsum(sizes[owner[bottoms]])
-    for group in np.split(bottoms, np.flatnonzero(np.diff(pairs // _TOGETHER)) + 1):
-        for k, neck in border.across(group, min_area, limit):
-            found[k].append(neck)
-    return found
+    limit = np.array([dist_threshold * math.exp(
+        ALLOWED[0] + (ALLOWED[1] + ALLOWED[2]) * (1 - component.area / component.hull_area) ** 2)
+        for component in components])
+    pairs = np.cumsum(sizes[outline.owner[bottoms]])
+    groups = ([bottoms] if pairs[-1] <= _TOGETHER else
+              np.split(bottoms, np.flatnonzero(np.diff(pairs // _TOGETHER)) + 1))
+    found: dict[int, tuple[float, _Neck]] = {}
+    for group in groups:
+        for k, key, neck in outline.across(group, min_area, limit):
+            if k not in found or key < found[k][0]:
+                found[k] = key, neck
+    return {k: neck for k, (_, neck) in found.items()}
 
 
-def _bottoms(border: _Outline, hulls: list[npt.NDArray[Any]]) -> npt.NDArray[np.intp]:
+def _bottoms(outline: _Outline, hulls: list[npt.NDArray[Any]]) -> npt.NDArray[np.intp]:
     """Return the deepest vertex of each pocket between a border and its hull."""
-    x, y, owner = border.x, border.y, border.owner
+    x, y, owner = outline.x, outline.y, outline.owner
     counts = np.array([len(hull) for hull in hulls])
     ends = np.cumsum(counts)
-    corners = np.concatenate(hulls) + np.repeat(border.starts, counts)
+    corners = np.concatenate(hulls) + np.repeat(outline.starts, counts)
     corners.sort()
     before = np.searchsorted(corners, np.arange(len(x)), side='right') - 1
     first, last = (ends - counts)[owner], ends[owner] - 1
@@ -247,12 +242,14 @@ class _Outline:
 
     """
 
-    def __init__(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64],
-                 dx: npt.NDArray[np.float64], dy: npt.NDArray[np.float64],
-                 starts: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp],
-                 owner: npt.NDArray[np.intp]) -> None:
-        self.x, self.y, self.dx, self.dy = x, y, dx, dy
-        self.starts, self.sizes, self.owner = starts, sizes, owner
+    def __init__(self, points: Hull, sizes: npt.NDArray[np.intp]) -> None:
+        self.sizes = sizes
+        self.starts = starts = np.cumsum(sizes) - sizes
+        self.owner = np.repeat(np.arange(len(sizes)), sizes)
+        self.x, self.y = x, y = points[:, 0].T.astype(np.float64)
+        following = np.arange(1, len(x) + 1)
+        following[starts + sizes - 1] = starts
+        self.dx, self.dy = dx, dy = x[following] - x, y[following] - y
         self.length = np.hypot(dx, dy)
         self.turn = x * dy - y * dx
         # Length and twice the area up to each vertex, and in all.
@@ -262,8 +259,12 @@ class _Outline:
         self.turn_to = np.cumsum(self.turn) - self.turn
 
     def across(self, bottoms: npt.NDArray[np.intp], min_area: int,
-               limit: npt.NDArray[np.float64]) -> list[tuple[int, _Neck]]:
-        """Return the narrowest neck from each of some vertices, with its component."""
+               limit: npt.NDArray[np.float64]) -> list[tuple[int, float, _Neck]]:
+        """
+        Return the narrowest neck from each of some vertices, if it may be clear enough.
+
+        Component and neck over size come with it: of a component the least is most promising.
+        """
         counts = self.sizes[self.owner[bottoms]]
         first = np.cumsum(counts) - counts
         which = np.repeat(np.arange(len(bottoms)), counts)
@@ -299,11 +300,11 @@ class _Outline:
         at = np.flatnonzero((neck == best[which]) & (neck < limit[component]))
         at = at[np.diff(which[at], prepend=-1) != 0]
         sizes = np.log(small[at] / large[at])
-        good = neck[at] < limit[component[at]] * np.exp(ALLOWED[3] * sizes)
-        at, sizes = at[good], sizes[good]
+        key = neck[at] * np.exp(-ALLOWED[3] * sizes)
         mine = component[at]
-        return [(k, _Neck(start, edge, (round(x), round(y)), *figures))
-                for k, start, edge, x, y, *figures in zip(
-                    mine.tolist(), (p[at] - self.starts[mine]).tolist(),
-                    (e[at] - self.starts[mine]).tolist(), qx[at].tolist(), qy[at].tolist(),
-                    (width[at] + 1).tolist(), neck[at].tolist(), sizes.tolist(), strict=True)]
+        return [(k, key, _Neck(start, edge, (round(x), round(y)), *figures))
+                for k, key, limit, start, edge, x, y, *figures in zip(
+                    mine.tolist(), key.tolist(), limit[mine].tolist(),
+                    (p[at] - self.starts[mine]).tolist(), (e[at] - self.starts[mine]).tolist(),
+                    qx[at].tolist(), qy[at].tolist(), (width[at] + 1).tolist(),
+                    neck[at].tolist(), sizes.tolist(), strict=True) if key < limit]
