@@ -122,7 +122,7 @@ def _parted(piece: Piece, neck: _Neck, dist_threshold: float, min_area: int,
 
 
 def _sides(contour: Hull, neck: _Neck) -> tuple[Hull, Hull]:
-    """Return the borders of both sides of a neck: the piece of border it cuts off, and the rest."""
+    """Return the borders of both sides of a neck, each closed by it."""
     end = np.array([[neck.end]], np.int32)
     start, edge = neck.start, neck.edge
     if edge < start:

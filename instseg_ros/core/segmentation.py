@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.ndimage import find_objects  # type: ignore[import-untyped]
 
 from . import necks, splitting
-from .components import Component, components, Hull, hull_area
+from .components import Component, components, Hull, hull_area, without_specks
 from .instances import Instances
 from .oriented_boxes import oriented_boxes
 from .scores import scores
@@ -187,7 +187,7 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
     class_ids: list[int] = []
     found: list[_Instance] = []
     sizes = np.empty(0, np.int64)
-    for class_id, binary, x, y in classes(mask, settings):
+    for class_id, binary, x, y in classes(without_specks(mask, keep.area), settings):
         here = labels[y:y + binary.shape[0], x:x + binary.shape[1]]
         instances: list[_Instance] = []
         waiting: list[Component] = []

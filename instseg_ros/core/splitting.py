@@ -60,7 +60,7 @@ class Region:
     hull_area: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Border:
     """
     Where two parts meet.
