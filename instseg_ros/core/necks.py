@@ -275,18 +275,18 @@ class _Outline:
         qx, qy = self.x[e], self.y[e]
         steps = np.maximum(np.maximum(np.abs(dx), np.abs(dy)), 1)
         part = ((px - qx) * dx + (py - qy) * dy) / np.maximum(self.length[e] ** 2, 1)
-        part = np.rint(np.clip(part, 0, 1) * steps) / steps
+        part = np.rint(np.minimum(np.maximum(part, 0), 1) * steps) / steps
         qx, qy = qx + part * dx, qy + part * dy
         width = np.hypot(px - qx, py - qy)
         # Area and length of the border from p to there, and of the rest.
         way = np.where(e >= p, 1.0, -1.0)
         component = self.owner[p]
-        turns = self.turns[component]
+        turns = np.abs(self.turns)[component]
         twice = self.turn_to[e] + part * self.turn[e] - self.turn_to[p] + qx * py - qy * px
-        twice *= way * np.sign(turns)
+        twice *= way * np.sign(self.turns)[component]
         length = way * (self.length_to[e] + part * self.length[e] - self.length_to[p])
-        areas = np.stack([twice, np.abs(turns) - twice]) / 2
-        lengths = np.stack([length, self.lengths[component] - length])
+        areas = np.array([twice, turns - twice]) / 2
+        lengths = np.array([length, self.lengths[component] - length])
         areas += (lengths + width) / 2 + 1
         around = _LENGTH * lengths + width + math.pi
         halves = (around - np.sqrt(np.maximum(around ** 2 - 4 * math.pi * areas, 0))
@@ -294,11 +294,12 @@ class _Outline:
         small, large = areas.min(axis=0), areas.max(axis=0)
         neck = np.full(len(p), math.inf)
         # What turns the other way lies outside.
-        fits = (twice > 0) & (twice < np.abs(turns)) & (small >= max(min_area, 1))
+        fits = (twice > 0) & (twice < turns) & (small >= max(min_area, 1))
         np.divide((width + 1) / 2, halves.min(axis=0), out=neck, where=fits)
         best = np.minimum.reduceat(neck, first)
-        at = np.flatnonzero((neck == best[which]) & (neck < limit[component]))
-        at = at[np.diff(which[at], prepend=-1) != 0]
+        at, = np.nonzero((neck == best[which]) & (neck < limit[component]))
+        # Of equals the first.
+        at = at[np.searchsorted(which[at], np.unique(which[at]))]
         sizes = np.log(small[at] / large[at])
         key = neck[at] * np.exp(-ALLOWED[3] * sizes)
         mine = component[at]
