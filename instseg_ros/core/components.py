@@ -17,7 +17,7 @@ _NOISE = 1 / 16
 # The same in a class mask, when it is noise of more classes than a few.
 _MANY = 3 / 4
 # Shapes that fill more of their hull are one object: no cut is looked for.
-CONVEX = 0.95
+CONVEX = 0.93
 
 
 @dataclass

@@ -22,11 +22,12 @@ from .splitting import Border
 
 # Where a cut is allowed: as splitting.ALLOWED, for half widths as they are measured here.
 ALLOWED = (0.8, -6.0, 2.0, 0.135)
-# Pockets less deep are ripples of the digital border, in pixels.
-_RIPPLE = 1.0
+# Pockets less deep are ripples of the border, as a part of the root of the area; a pixel deep
+# are those of any digital border.
+_RIPPLE = 0.12
 # So many pockets of a component are looked at, the deepest.
 _POCKETS = 16
-# Pairs of a pocket and a piece of border that are measured together.
+# Pairs of a pocket and an edge that are measured together.
 _TOGETHER = 1 << 17
 # Steps along and across pixels overestimate the length of a slanting border by so much, on
 # average over all directions (Vossepoel and Smeulders 1982).
@@ -186,7 +187,8 @@ def _necks(components: Sequence[Component], dist_threshold: float, min_area: int
     hulls = [cv2.convexHull(component.contour, returnPoints=False).ravel()
              for component in components]
     outline = _Outline(np.concatenate([component.contour for component in components]), sizes)
-    bottoms = _bottoms(outline, hulls)
+    ripples = np.maximum(_RIPPLE * np.sqrt([component.area for component in components]), 1)
+    bottoms = _bottoms(outline, hulls, ripples)
     if not len(bottoms):
         return {}
     # A side is hardly more concave than the whole: what is not clear then needs no hulls.
@@ -204,8 +206,9 @@ def _necks(components: Sequence[Component], dist_threshold: float, min_area: int
     return {k: neck for k, (_, neck) in found.items()}
 
 
-def _bottoms(outline: _Outline, hulls: list[npt.NDArray[Any]]) -> npt.NDArray[np.intp]:
-    """Return the deepest vertex of each pocket between a border and its hull."""
+def _bottoms(outline: _Outline, hulls: list[npt.NDArray[Any]], ripples: npt.NDArray[np.float64],
+             ) -> npt.NDArray[np.intp]:
+    """Return the deepest vertex of each pocket between a border and its hull but ripples."""
     x, y, owner = outline.x, outline.y, outline.owner
     counts = np.array([len(hull) for hull in hulls])
     ends = np.cumsum(counts)
@@ -217,7 +220,7 @@ def _bottoms(outline: _Outline, hulls: list[npt.NDArray[Any]]) -> npt.NDArray[np
     one, other = corners[before], corners[np.where(before == last, first, before + 1)]
     dx, dy = x[other] - x[one], y[other] - y[one]
     depth = np.abs(dx * (y - y[one]) - dy * (x - x[one])) / np.maximum(np.hypot(dx, dy), 1)
-    deep = np.flatnonzero(depth > _RIPPLE)
+    deep = np.flatnonzero(depth > ripples[owner])
     deep = deep[np.lexsort((depth[deep], before[deep]))]
     bottoms = deep[np.diff(before[deep], append=-1) != 0]
     if len(bottoms) > _POCKETS:
