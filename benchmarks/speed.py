@@ -104,7 +104,8 @@ def photos(peer: Peer | None, every: int) -> None:
         quotient = theirs / ours
         least = settings.size_threshold
         print(f'| {kind}, {len(files)} images, ours from {least} px | '
-              f'{np.median(ours):.2f}, {ours.mean():.2f}, {ours.max():.2f} | {np.median(theirs):.1f}, {theirs.mean():.1f} | '
+              f'{np.median(ours):.2f}, {ours.mean():.2f}, {ours.max():.2f} | '
+              f'{np.median(theirs):.1f}, {theirs.mean():.1f} | '
               f'{theirs.mean() / ours.mean():.0f}, {np.median(quotient):.0f}, '
               f'{quotient.min():.1f} |', flush=True)
 

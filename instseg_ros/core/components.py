@@ -35,7 +35,7 @@ class Component:
         The outer border, through the centres of its pixels, x and y.
     pixels : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8, or None
         1 on the component, with a border of zeros; None when the border encloses nothing else.
-    holes : bool
+    hollow : bool
         Whether the border encloses something else.
 
     """
@@ -44,7 +44,7 @@ class Component:
     box: tuple[int, int, int, int]
     contour: Hull
     pixels: npt.NDArray[np.uint8] | None = None
-    holes: bool = False
+    hollow: bool = False
 
     def __post_init__(self) -> None:
         """Find the hull."""
@@ -167,7 +167,7 @@ def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
         x0, y0, x1, y1 = box
         component = Component(area, (x0, y0, x1, y1), contour)
         if holes[outer[k]] >= 0:
-            component.holes = True
+            component.hollow = True
             inside = component.inside
             inside[1:-1, 1:-1] &= binary[y0:y1, x0:x1]
             if np.count_nonzero((boxes[:, :2] >= box[:2]).all(axis=1)

@@ -176,7 +176,7 @@ def _looked_at(component: Component, settings: SegmentationSettings,
     """Return distances to the border in pixels, basins from 1, and what was decided where."""
     inside = component.inside[1:-1, 1:-1]
     cut = may_be_cut(component, settings)
-    if component.holes:
+    if component.hollow:
         found, = splitting.survey([component])
         depth = splitting.spread(found.depth, inside.shape) * np.float32(math.sqrt(found.cell))
         basins = splitting.spread(found.basins, inside.shape)

@@ -238,8 +238,8 @@ def _add(component: Component, labels: npt.NDArray[np.uint16], instances: list[_
 def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: list[_Instance],
          count: int, settings: SegmentationSettings) -> None:
     """Label the parts of components, after ``count`` instances of other classes; list them."""
-    solid = [component for component in waiting if not component.holes]
-    waiting = [component for component in waiting if component.holes]
+    solid = [component for component in waiting if not component.hollow]
+    waiting = [component for component in waiting if component.hollow]
     if solid:
         room = MAX_INSTANCES - count - len(instances) - len(waiting) - len(solid)
         for pieces in necks.split(solid, settings.dist_threshold, settings.size_threshold, room):
