@@ -26,6 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / 'scripts' / 'requirements.txt'
 INTERFACES = ROOT / 'instseg_ros' / 'interfaces' / 'vision_msgs'
 
+# What holds the tests' fake camera to the real one. In a folder apart, since nobody else may take
+# it for a camera; without its requirements, of which some want headers of the system.
+PICAMERA2 = ('picamera2>=0.3.32', 'libarchive-c', 'videodev2')
+
 # Top-level folders that are no part of the installed package.
 NOT_INSTALLED = {'benchmarks', 'build', 'demo_output', 'docs', 'install', 'log', 'scripts', 'test'}
 
@@ -150,6 +154,7 @@ class Environment:
         self.execute(PYTHON, '-m', 'venv', self.venv)
         self.pip('--upgrade', 'pip')  # the one that comes with Python 3.10 takes twice as long
         self.pip('--requirement', REQUIREMENTS)
+        self.pip('--no-deps', '--target', self.venv / 'picamera2', *PICAMERA2)
         say('building vision_msgs (a minute)')
         self.build_vision_msgs()
         self.check_vision_msgs()

@@ -6,7 +6,8 @@ import threading
 import time
 
 from fakes.onnx_network import make_onnx
-from fakes.pictures import FakeDevice, make_folder, make_recording, make_video, PERSON
+from fakes.pictures import (FakeDevice, make_folder, make_recording, make_video, NetworkCamera,
+                            PERSON)
 from instseg_ros.cameras import CameraError, CameraSettings, EndOfStream, open_camera
 from instseg_ros.cameras.capture_client import ProcessCamera, RemoteCamera
 from instseg_ros.cameras.capture_server import CaptureServer
@@ -17,7 +18,7 @@ import pytest
 TIMEOUT_S = 30.0  # only a test that fails waits this long
 RECORDINGS = [f'{plugin}-{form}' for plugin in ('MCAP', 'SQLITE3')
               for form in ('raw', 'compressed')]
-VIDEOS = ['video', 'folder', 'device']
+VIDEOS = ['video', 'folder', 'device', 'url']
 ELSEWHERE = ['remote', 'process']
 ALL = ['synthetic', 'sample', 'imx500', *RECORDINGS, *VIDEOS, *ELSEWHERE]
 
@@ -27,6 +28,7 @@ class Rig:
 
     def __init__(self, name, settings, opener=open_camera):
         self.name, self.settings, self._opener = name, settings, opener
+        self.device = None
         self._opened = []
 
     def open(self, **changes):  # noqa: A003
@@ -83,6 +85,10 @@ def rig(request, tmp_path, monkeypatch):
         monkeypatch.setattr('cv2.VideoCapture', FakeDevice)
         monkeypatch.setattr(FakeDevice, 'plugged', True)
         made.settings = CameraSettings(source='/dev/video0', frame_timeout=0.2, **network)
+    elif name == 'url':
+        made.device = NetworkCamera()
+        request.addfinalizer(made.device.close)
+        made.settings = CameraSettings(source=made.device.url, frame_timeout=0.2, **network)
     elif name == 'remote':
         _, address = request.getfixturevalue('server')(plain)
         made = Rig(name, plain, lambda s: RemoteCamera(s, pytest.fail, address))
@@ -131,9 +137,14 @@ def test_captures(rig):
     assert camera.details()
 
 
-@pytest.mark.parametrize('rig', [*RECORDINGS, *VIDEOS, 'imx500'], indirect=True)
-def test_registration(rig):
-    for capture in read(rig.open(), 8):
+@pytest.mark.parametrize('rig', [*RECORDINGS, *VIDEOS, 'imx500', 'process'], indirect=True)
+def test_registration(rig, tmp_path):
+    source = {}
+    if rig.name == 'process':
+        source = {'source': str(make_recording(tmp_path / 'played', 'MCAP', False))}
+    captures = read(rig.open(**source), 8)
+    assert any(c.mask is not None for c in captures)
+    for capture in captures:
         if capture.mask is not None:
             blue, green, red = (capture.frame[..., k].astype(int) for k in range(3))
             person = red - np.maximum(blue, green) > 100
@@ -167,7 +178,7 @@ def test_settings_applied_and_refused(rig):
     read(camera, 1)
 
 
-@pytest.mark.parametrize('rig', ['device', 'imx500', 'process'], indirect=True)
+@pytest.mark.parametrize('rig', ['device', 'url', 'imx500', 'process'], indirect=True)
 def test_stall(rig, request, monkeypatch):
     camera = rig.open()
     read(camera, 1)
@@ -175,6 +186,8 @@ def test_stall(rig, request, monkeypatch):
         hanging = threading.Event()
         monkeypatch.setattr(FakeDevice, 'hangs', hanging)
         request.addfinalizer(hanging.set)
+    elif rig.name == 'url':
+        rig.device.flowing.clear()
     elif rig.name == 'imx500':
         request.getfixturevalue('ai_camera').stalled = True
     else:
@@ -183,6 +196,23 @@ def test_stall(rig, request, monkeypatch):
         read(camera, 1000)
     if rig.name == 'device':
         hanging.set()
+    elif rig.name == 'url':
+        rig.device.flowing.set()
+
+
+@pytest.mark.parametrize('rig', ['device', 'url'], indirect=True)
+def test_unplugged(rig, monkeypatch):
+    camera = rig.open(frame_timeout=TIMEOUT_S)
+    read(camera, 1)
+    if rig.name == 'device':
+        monkeypatch.setattr(FakeDevice, 'plugged', False)
+    else:
+        rig.device.close()
+    with pytest.raises(CameraError, match='the camera went away; plug it in again'):
+        read(camera, 1000)
+    camera.close()
+    with pytest.raises(CameraError, match='the camera does not open; is it there'):
+        rig.open()
 
 
 @pytest.mark.parametrize('source', [

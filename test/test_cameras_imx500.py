@@ -359,6 +359,20 @@ def test_no_picamera2(ai_settings, monkeypatch):
         open_camera(ai_settings)
 
 
+@pytest.mark.parametrize(('error', 'words'), [
+    (ValueError('numpy.dtype size changed, may indicate binary incompatibility'),
+     'built for another NumPy.*the NumPy of the system'),
+    (AttributeError("module 'libcamera' has no attribute 'Transform'"),
+     'do not fit together.*full-upgrade')])
+def test_driver_that_does_not_fit(ai_settings, monkeypatch, error, words):
+    def import_module(name):
+        raise error
+
+    monkeypatch.setattr(imx500, 'import_module', import_module)
+    with pytest.raises(CameraError, match=words):
+        open_camera(ai_settings)
+
+
 def test_details(ai_camera, ai_settings):
     camera = open_camera(ai_settings)
     read(camera, 20)

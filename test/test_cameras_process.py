@@ -82,6 +82,11 @@ class Serving:
         self._clients.append(RemoteCamera(settings, self.reports.append, self.address))
         return self._clients[-1]
 
+    def running_client(self):
+        camera = self.client()
+        read_until(camera, running(camera))
+        return camera
+
     def close(self):
         for client in self._clients:
             client.close()
@@ -180,8 +185,7 @@ def test_other_versions_and_cut_pixels():
 
 
 def test_captures_arrive_whole_and_in_order(serving):
-    camera = serving.client()
-    read_until(camera, running(camera))
+    camera = serving.running_client()
     sent = [make_capture(k) for k in range(1, 9)]  # fewer than may wait
     serving.cameras[0].captures.extend(sent)
     got = take(camera, len(sent))
@@ -194,9 +198,7 @@ def test_captures_arrive_whole_and_in_order(serving):
 
 
 def test_two_clients_see_the_same(serving):
-    cameras = [serving.client(), serving.client()]
-    for camera in cameras:
-        read_until(camera, running(camera))
+    cameras = [serving.running_client(), serving.running_client()]
     serving.cameras[0].captures.append(make_capture(1))
     for camera in cameras:
         assert take(camera, 1)[0].stamp_ns == make_capture(1).stamp_ns
@@ -204,8 +206,7 @@ def test_two_clients_see_the_same(serving):
 
 
 def test_settings_travel(serving):
-    camera = serving.client()
-    read_until(camera, running(camera))
+    camera = serving.running_client()
     camera.settings = SETTINGS.changed(exposure_time=1234)
     read_until(camera, lambda: serving.cameras[0].settings.exposure_time == 1234)
     # What the server's own command line chose stays, where the client has no opinion.
@@ -217,8 +218,7 @@ def test_settings_travel(serving):
 
 
 def test_a_camera_that_fails_is_opened_again(serving):
-    camera = serving.client()
-    read_until(camera, running(camera))
+    camera = serving.running_client()
     serving.opened.acquire()
     serving.failures += [CameraError('the cable is out')]
     serving.cameras[0].error = CameraError('it stalled')
@@ -228,9 +228,7 @@ def test_a_camera_that_fails_is_opened_again(serving):
 
 
 def test_release_closes_the_camera_and_hello_opens_it(serving):
-    first, second = serving.client(), serving.client()
-    for camera in (first, second):
-        read_until(camera, running(camera))
+    first, second = serving.running_client(), serving.running_client()
     first.release()
     read_until(second, lambda: len(serving.server._clients) == 1)
     assert not serving.cameras[0].closed  # the other still looks
@@ -238,23 +236,18 @@ def test_release_closes_the_camera_and_hello_opens_it(serving):
     until = time.monotonic() + TIMEOUT_S
     while not serving.cameras[0].closed:
         assert time.monotonic() < until
-    third = serving.client()
-    read_until(third, running(third))
+    serving.running_client()
     assert len(serving.cameras) == 2
 
 
 def test_a_client_that_only_leaves_closes_nothing(serving):
-    camera = serving.client()
-    read_until(camera, running(camera))
-    camera.close()
-    again = serving.client()
-    read_until(again, running(again))
+    serving.running_client().close()
+    serving.running_client()
     assert len(serving.cameras) == 1
 
 
 def test_a_slow_client_is_known_by_its_losses(serving):
-    camera = serving.client()
-    read_until(camera, running(camera))
+    camera = serving.running_client()
     big = Capture(1, np.zeros((1000, 1000, 3), np.uint8), None)
     serving.cameras[0].captures.extend([big] * 200)
     until = time.monotonic() + TIMEOUT_S
@@ -282,8 +275,7 @@ def test_garbage_is_answered_and_survived(serving):
     context.destroy(linger=0)
     assert any('expected version 1' in p for p in problems)
     assert any('no such setting' in p for p in problems)
-    camera = serving.client()
-    read_until(camera, running(camera))
+    serving.running_client()
 
 
 def test_sockets_are_the_users_alone(serving, tmp_path):
@@ -350,6 +342,7 @@ def test_options_choose_settings():
     parser = ArgumentParser()
     add_settings(parser, CameraSettings)
     assert chosen_settings(parser.parse_args(arguments), CameraSettings) == settings
+    assert as_arguments(CameraSettings(frame_id='front', capture_python='/bin/python3')) == []
 
 
 def test_command_refuses_in_a_sentence(capsys, tmp_path):
@@ -362,6 +355,7 @@ def test_command_refuses_in_a_sentence(capsys, tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_the_command(tmp_path, number):
     (tmp_path / 'run').mkdir(mode=0o700)
+    (tmp_path / 'run' / 'capture.sock.progress').touch()  # a watch of an upload was killed
     address = f'ipc://{tmp_path}/run/capture.sock'
     process = subprocess.Popen(
         [sys.executable, '-c', 'import sys; from instseg_ros.cli import main; sys.exit(main())',
@@ -372,11 +366,11 @@ def test_signals_end_the_command(tmp_path, number):
     started = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=TIMEOUT_S)
+    camera.close()
     assert time.monotonic() - started < 2
     assert process.returncode == 0
     assert 'Traceback' not in said
     assert list((tmp_path / 'run').iterdir()) == []
-    camera.close()
 
 
 def test_the_process_ends_with_its_parent():

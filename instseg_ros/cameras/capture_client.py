@@ -47,6 +47,8 @@ class RemoteCamera(Camera):
 
     """
 
+    _longest_retry_ms = 500
+
     def __init__(self, settings: CameraSettings, report: Report, address: str) -> None:
         super().__init__(settings)
         self.address = address
@@ -67,7 +69,7 @@ class RemoteCamera(Camera):
         self._socket.setsockopt(zmq.RCVBUF, BUFFER_BYTES)
         # Soon, for the process may just be starting; seldom, should it stay away.
         self._socket.setsockopt(zmq.RECONNECT_IVL, 20)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, self._longest_retry_ms)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._progress = self._context.socket(zmq.SUB)
@@ -183,6 +185,10 @@ class ProcessCamera(RemoteCamera):
 
     """
 
+    # Our own process is there a third of a second after its start: growing pauses, of which the
+    # last may just have begun, would double that.
+    _longest_retry_ms = 0
+
     def __init__(self, settings: CameraSettings, report: Report) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix='instseg-'))  # mode 0700
         self._process: subprocess.Popen[bytes] | None = None
@@ -251,7 +257,8 @@ class ProcessCamera(RemoteCamera):
 
     def close(self) -> None:
         """End the process, by force if it has to be."""
-        self._leave(release=True)
+        # No word of farewell, for which ZeroMQ would wait in vain where the process is dead.
+        self._context.destroy(linger=0)
         if self._process:
             self._process.terminate()
             try:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
 from typing import Any, TypeVar
 
 from ..core.settings import Setting, Settings
 
+# What camera_node does with captures, and how it gets at them: no business of the process.
+OF_THE_NODE = frozenset(('frame_id', 'calibration_file', 'jpeg_quality', 'own_process',
+                         'capture_python', 'capture_address'))
+
 _SettingsT = TypeVar('_SettingsT', bound=Settings)
 
 
-def add_settings(parser: argparse.ArgumentParser, kind: type[Settings],
-                 without: Collection[str] = ()) -> None:
+def add_settings(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
     """Give a command one option for each setting of a class; ``_`` becomes ``-``."""
     for declared in kind.declared():
-        if declared.name in without:
+        if declared.name in OF_THE_NODE:
             continue
         default = list(declared.default) if declared.kind is tuple else declared.default
         unit = f' [{declared.unit}]' if declared.unit else ''
@@ -36,7 +38,7 @@ def as_arguments(settings: Settings) -> list[str]:
     arguments = []
     for declared in settings.declared():
         value = getattr(settings, declared.name)
-        if value == declared.default:
+        if value == declared.default or declared.name in OF_THE_NODE:
             continue
         option = _option(declared)
         if declared.kind is bool:

@@ -17,7 +17,7 @@ import zmq
 
 from .camera import Camera, CameraError, CameraSettings, EndOfStream, open_camera
 from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, pack_capture, prepare_address,
-                               QUEUED, SILENCE_S, unpack)
+                               progress_address, QUEUED, SILENCE_S, unpack)
 from .service_manager import ServiceManager
 from .upload_watch import watched_upload
 from ..core.settings import SettingsError
@@ -264,8 +264,8 @@ class CaptureServer:
         self._close_camera()
         self._context.destroy(linger=self._linger_ms)
         if self._path and self._lock is not None:
-            for path in (self._path, Path(f'{self._path}.lock')):
-                path.unlink(missing_ok=True)
+            for path in (self._path, progress_address(str(self._path)), f'{self._path}.lock'):
+                Path(path).unlink(missing_ok=True)
             with suppress(OSError):
                 os.close(self._lock)
             self._lock = None

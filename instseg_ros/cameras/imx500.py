@@ -191,7 +191,8 @@ class Imx500Camera(Camera):
         self._period_us = metadata.get('FrameDuration') or self._period_us
         with self._mapped_array(request, 'main', write=False) as mapped:
             pixels = mapped.array[:, :self._size[0]]
-            # The buffer goes back to the camera: the one copy, or a mirrored one.
+            # The buffer goes back to the camera: the one copy, or a mirrored one. The sensor can
+            # mirror only in a new configuration, and nobody says what its network sees then.
             frame = flip(pixels, settings)
             frame = pixels.copy() if frame is pixels else frame
         crop = tuple(metadata.get('ScalerCrop') or (0, 0, *SENSOR_SIZE))
@@ -292,6 +293,15 @@ def _import_driver() -> tuple[Any, Any]:
             "install python3-picamera2 imx500-all on Raspberry Pi OS, and have the system's "
             'Python, or a venv made with --system-site-packages, run the camera (parameter '
             'capture_python)') from error
+    except (AttributeError, ValueError) as error:
+        if 'numpy' in str(error):
+            raise CameraError(
+                f"picamera2's packages are built for another NumPy than {np.__version__} of "
+                f'{sys.executable} ({error}): give its venv the NumPy of the system, '
+                'docs/raspberry_pi.md says how') from error
+        raise CameraError(
+            f'picamera2 and libcamera do not fit together ({error}): sudo apt full-upgrade, and '
+            'look that no other libcamera is in PYTHONPATH or LD_LIBRARY_PATH') from error
     try:
         version = packages.version('picamera2')
         known = tuple(int(part) for part in version.split('.')[:3])

@@ -1,4 +1,7 @@
 """Pictures of a red square that moves, as the sources of the tests need them."""
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import threading
+
 import cv2
 import numpy as np
 
@@ -93,3 +96,48 @@ class FakeDevice:
 
     def release(self):
         pass
+
+
+class NetworkCamera:
+    """A camera in the network, as there are many: one JPEG after the other over HTTP."""
+
+    def __init__(self):
+        camera = self
+        self.flowing, self._closed = threading.Event(), threading.Event()
+        self.flowing.set()
+
+        class Handler(BaseHTTPRequestHandler):
+
+            def do_GET(self):  # noqa: N802
+                camera.send(self)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        self.url = f'http://127.0.0.1:{self._server.server_port}/stream.mjpg'
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
+        self._thread.start()
+
+    def send(self, handler):
+        handler.send_response(200)
+        handler.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=next')
+        handler.end_headers()
+        index = 0
+        while not self._closed.wait(0.01):
+            self.flowing.wait()
+            image = cv2.imencode('.jpg', picture(index % 6)[0])[1].tobytes()
+            try:
+                handler.wfile.write(b'--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d'
+                                    b'\r\n\r\n%s\r\n' % (len(image), image))
+            except OSError:  # nobody looks any more
+                return
+            index += 1
+
+    def close(self):
+        """End every stream; may be called twice."""
+        self._closed.set()
+        self.flowing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
