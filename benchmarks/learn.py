@@ -3,7 +3,8 @@ Learn the few numbers of the splitter and of the scores from masks with known in
 
 ``python benchmarks/learn.py`` learns on one half of the images of ``../shared/data/masks`` and
 tests on the other, both ways round, then learns on all; it prints what belongs into
-``splitting.ALLOWED`` and ``scores.WEIGHTS``.
+``necks.ALLOWED``, ``splitting.ALLOWED`` and ``scores.WEIGHTS``. ``learn.py scores`` learns only
+the last.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from instseg_ros.core import scores, segment_instances, SegmentationSettings  # noqa: E402, I100
-from instseg_ros.core import splitting  # noqa: E402
+from instseg_ros.core import necks, splitting  # noqa: E402
 from instseg_ros.core.components import components  # noqa: E402
-from instseg_ros.core.segmentation import classes, may_be_cut  # noqa: E402
+from instseg_ros.core.segmentation import classes, MAX_INSTANCES, may_be_cut  # noqa: E402
 from quality import KINDS, load, overlaps, panoptic_quality, roc_area  # noqa: E402
 
 SETTINGS = SegmentationSettings()
@@ -40,9 +41,10 @@ def survey_all(kind: str) -> list:
     """
     Return what does not depend on the numbers, image by image.
 
-    Each image is (half, number of true instances, components); each component is (true
-    instances in it as (pixels here, pixels in all), survey or None, pixels of each hill and each
-    true instance).
+    Each image is (half, number of true instances, components); each component is (pixels of its
+    true instances, what there is to cut or None, tables). What there is to cut is the survey of
+    a hollow component, with the pixels of each hill and each true instance for tables, or the
+    component, with the true instance of each pixel of its box.
     """
     images = []
     for name, mask, instances, class_ids in load(kind):
@@ -55,16 +57,38 @@ def survey_all(kind: str) -> list:
                 true = instances[y + y0:y + y1, x + x0:x + x1][here]
                 ids, local = np.unique(true, return_inverse=True)
                 counts = np.bincount(local)
-                known = list(zip(counts.tolist(), sizes[ids].tolist(), strict=True))
-                found, table = None, None
+                cut, table = None, counts[None]
                 if may_be_cut(component, SETTINGS):
-                    found, = splitting.survey([component])
-                    hills = splitting.spread(found.basins, here.shape)[here]
-                    table = np.bincount(hills * len(ids) + local, minlength=(
-                        len(found.regions) + 1) * len(ids)).reshape(-1, len(ids))
-                rows.append((known, found, table))
+                    if component.hollow:
+                        cut, = splitting.survey([component])
+                        hills = splitting.spread(cut.basins, here.shape)[here]
+                        table = np.bincount(hills * len(ids) + local, minlength=(
+                            len(cut.regions) + 1) * len(ids)).reshape(-1, len(ids))
+                    else:
+                        cut, table = component, np.zeros(here.shape, np.intp)
+                        table[here] = local
+                rows.append((sizes[ids], cut, table))
         images.append((half(name), len(class_ids), rows))
     return images
+
+
+def parted(cut, table: np.ndarray, count: int, threshold: float) -> np.ndarray:
+    """Return the pixels of each part of a component and each of its ``count`` true instances."""
+    least = SETTINGS.size_threshold
+    if isinstance(cut, splitting.Survey):
+        parts = splitting.join(cut, threshold, least)
+        tables = np.zeros((len(parts) + 1, count), np.int64)
+        np.add.at(tables, parts.group, table)
+        return tables[1:]
+    if cut is None:
+        return table
+    x, y, _, _ = cut.box
+    rows = []
+    for piece in necks.split([cut], threshold, least, MAX_INSTANCES)[0]:
+        x0, y0, x1, y1 = piece.component.box
+        here = piece.component.inside[1:-1, 1:-1] != 0
+        rows.append(np.bincount(table[y0 - y:y1 - y, x0 - x:x1 - x][here], minlength=count))
+    return np.array(rows)
 
 
 def quality(images: list, threshold: float, part: int | None = None) -> float:
@@ -74,15 +98,8 @@ def quality(images: list, threshold: float, part: int | None = None) -> float:
         if part is not None and which != part:
             continue
         found = 0
-        for known, survey, table in rows:
-            if survey is None:
-                tables = np.array([[pixels for pixels, _ in known]])
-            else:
-                parts = splitting.join(survey, threshold, SETTINGS.size_threshold)
-                tables = np.zeros((len(parts) + 1, len(known)), np.int64)
-                np.add.at(tables, parts.group, table)
-                tables = tables[1:]
-            wholes = np.array([size for _, size in known])
+        for wholes, cut, table in rows:
+            tables = parted(cut, table, len(wholes), threshold)
             iou = (tables / (tables.sum(1, keepdims=True) + wholes - tables)).max(axis=1)
             iou = iou[tables.sum(1) >= SETTINGS.size_threshold]
             found += np.count_nonzero(iou > 0.5)
@@ -101,10 +118,10 @@ def goodness(surveys: dict, part: int | None) -> float:
     return photos + nuclei + tuned / 2 - max(0, 0.72 - photos) - max(0, 0.89 - nuclei)
 
 
-def search(surveys: dict, part: int | None) -> tuple[float, ...]:
-    """Return the best numbers: one after the other, with ever smaller steps."""
+def search(surveys: dict, module, part: int | None) -> tuple[float, ...]:
+    """Return the best numbers of a module: one after the other, with ever smaller steps."""
     def tried(numbers: list[float]) -> float:
-        splitting.ALLOWED = tuple(numbers)
+        module.ALLOWED = tuple(numbers)
         return goodness(surveys, part)
 
     numbers, best = list(START), tried(list(START))
@@ -127,13 +144,20 @@ def search(surveys: dict, part: int | None) -> tuple[float, ...]:
 def learn_cuts() -> None:
     """Print what is learned about cuts."""
     surveys = {kind: survey_all(kind) for kind in KINDS}
+
+    def tell(title: str, part: int | None) -> None:
+        print(title, f'necks {necks.ALLOWED}, hills {splitting.ALLOWED}', *(
+            f'{kind} ' + ' '.join(f'{t}: {quality(surveys[kind], t, part):.4f}'
+                                  for t in (0.4, 0.5, 0.6, 0.7, 0.8, 1.0))
+            for kind in KINDS), sep='\n  ', flush=True)
+
     for part in (0, 1, None):
-        splitting.ALLOWED = search(surveys, None if part is None else 1 - part)
-        print('all' if part is None else f'learned on half {1 - part}, tested on half {part}',
-              splitting.ALLOWED, *(
-                  f'{kind} ' + ' '.join(f'{t}: {quality(surveys[kind], t, part):.4f}'
-                                        for t in (0.4, 0.5, 0.6, 0.7, 0.8, 1.0))
-                  for kind in KINDS), sep='\n  ', flush=True)
+        tell('in use, ' + ('all' if part is None else f'half {part}'), part)
+    for part in (0, 1, None):
+        for module in (necks, splitting):
+            module.ALLOWED = search(surveys, module, None if part is None else 1 - part)
+        tell('all' if part is None else f'learned on half {1 - part}, tested on half {part}',
+             part)
 
 
 def logistic(features: np.ndarray, right: np.ndarray, weights: np.ndarray) -> np.ndarray:

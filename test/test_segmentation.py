@@ -252,6 +252,14 @@ def test_noise_of_all_classes():
         mask[:40, :40])
 
 
+@pytest.mark.parametrize('size', [2, 3, 6])
+def test_of_noise_of_many_classes_the_large_components_are_kept(size):
+    mask = np.random.default_rng(1).integers(0, 9, (90, 120), np.uint8)
+    settings = SegmentationSettings(size_threshold=size, dist_threshold=0.0)
+    assert (components.without_specks(mask, size) != mask).any()
+    assert partition(segment_instances(mask, settings).labels) == plain_components(mask, size)
+
+
 def test_of_too_many_the_largest_are_kept():
     mask = np.zeros((520, 640), np.uint8)
     mask[::2, ::2] = 1      # 83200 specks

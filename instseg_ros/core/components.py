@@ -14,6 +14,10 @@ import numpy.typing as npt
 Hull = npt.NDArray[Any]
 # Changes from pixel to pixel along the rows, for each pixel, that make a mask noisy.
 _NOISE = 1 / 16
+# The same in a class mask, when it is noise of more classes than a few.
+_MANY = 3 / 4
+# Shapes that fill more of their hull are one object: no cut is looked for.
+CONVEX = 0.93
 
 
 @dataclass
@@ -31,6 +35,8 @@ class Component:
         The outer border, through the centres of its pixels, x and y.
     pixels : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8, or None
         1 on the component, with a border of zeros; None when the border encloses nothing else.
+    hollow : bool
+        Whether the border encloses something else.
 
     """
 
@@ -38,6 +44,7 @@ class Component:
     box: tuple[int, int, int, int]
     contour: Hull
     pixels: npt.NDArray[np.uint8] | None = None
+    hollow: bool = False
 
     def __post_init__(self) -> None:
         """Find the hull."""
@@ -53,6 +60,11 @@ class Component:
             cv2.drawContours(self.pixels, [self.contour], 0, 1, cv2.FILLED,
                              offset=(1 - x0, 1 - y0))
         return self.pixels
+
+    def may_be_two(self, min_area: int) -> bool:
+        """Return whether it is worth looking for cuts: not in shapes small or convex."""
+        return (self.area >= 2 * max(min_area, 1)
+                and self.area < CONVEX * self.hull_area)
 
     def paint(self, labels: npt.NDArray[np.uint16], number: int) -> None:
         """Give the component's pixels a number, in the image it was found in."""
@@ -95,6 +107,52 @@ def components(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Compone
     return (_labelled if changes > some.size * _NOISE else _outlined)(binary, min_area)
 
 
+def without_specks(mask: npt.NDArray[np.uint8], min_area: int) -> npt.NDArray[np.uint8]:
+    """
+    Return a class mask without its components of fewer pixels, if it is noise of many classes.
+
+    Any other mask is returned as it is. Class after class, noise of all classes takes 254 passes;
+    neighbours that are alike, of all classes at once, are a short list.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (H, W), uint8
+        Class ids.
+    min_area : int
+        In pixels.
+
+    Returns
+    -------
+    ndarray of shape (H, W), uint8
+
+    """
+    some = mask[::16]
+    if min_area <= 1 or np.count_nonzero(some[:, 1:] != some[:, :-1]) < _MANY * some.size:
+        return mask
+    # Takes a tenth of a second to import.
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+    height, width = mask.shape
+    pairs = []
+    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        left = max(-right, 0)
+        here = mask[:height - down, left:width - max(right, 0)]
+        alike = here == mask[down:, left + right:width + min(right, 0)]
+        alike &= here != 0
+        y, x = np.nonzero(alike)
+        one = y * width + x + left
+        pairs.append(np.stack([one, one + down * width + right]))
+    pixels, ends = np.unique(np.concatenate(pairs, axis=1), return_inverse=True)
+    ends = ends.reshape(2, -1)
+    links = coo_array((np.ones(ends.shape[1], np.bool_), (ends[0], ends[1])),
+                      (len(pixels), len(pixels)))
+    _, pieces = connected_components(links, directed=False)
+    large = pixels[np.bincount(pieces)[pieces] >= min_area] if len(pixels) else pixels
+    kept = np.zeros_like(mask)
+    kept.flat[large] = mask.flat[large]
+    return kept
+
+
 def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Component]:
     """Yield the components by their borders."""
     contours, hierarchy = cv2.findContours(binary, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
@@ -109,6 +167,7 @@ def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
         x0, y0, x1, y1 = box
         component = Component(area, (x0, y0, x1, y1), contour)
         if holes[outer[k]] >= 0:
+            component.hollow = True
             inside = component.inside
             inside[1:-1, 1:-1] &= binary[y0:y1, x0:x1]
             if np.count_nonzero((boxes[:, :2] >= box[:2]).all(axis=1)
@@ -150,6 +209,7 @@ def _labelled(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
     for k, (x, y, w, h, area) in zip(large.tolist(), stats[large].tolist(), strict=True):
         inside = np.zeros((h + 2, w + 2), np.uint8)
         np.equal(pieces[y:y + h, x:x + w], k, out=inside[1:-1, 1:-1].view(np.bool_))
-        contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
-                                       offset=(x - 1, y - 1))
-        yield Component(area, (x, y, x + w, y + h), contours[0], inside)
+        contours, hierarchy = cv2.findContours(
+            inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x - 1, y - 1))
+        outer = contours[int(hierarchy[0, :, 3].argmin())]
+        yield Component(area, (x, y, x + w, y + h), outer, inside, len(contours) > 1)

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from . import splitting
-from .components import components
+from . import necks, splitting
+from .components import Component, components
 from .instances import Instances
-from .segmentation import (check_mask, classes, may_be_cut, opened, segment_instances,
-                           SegmentationSettings)
+from .segmentation import (check_mask, classes, MAX_INSTANCES, may_be_cut, opened,
+                           segment_instances, SegmentationSettings)
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CUT, _JOINED = (60, 60, 255), (120, 220, 120)
@@ -81,7 +81,8 @@ class DebugView:
     cores : ndarray of shape (H, W, 3), uint8
         The opened class mask, with the peak of every hill.
     basins : ndarray of shape (H, W, 3), uint8
-        The hills before they are joined, with numbers where they meet: red is cut.
+        The parts at the highest ``dist_threshold`` (of components with holes the hills before
+        they are joined), with numbers where they meet: red is cut.
     merged : ndarray of shape (H, W, 3), uint8
         The instances.
     mosaic : ndarray of shape (H', W', 3), uint8
@@ -140,25 +141,15 @@ def debug_view(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
             x0, y0, x1, y1 = component.box
             x0, y0, x1, y1 = x0 + left, y0 + top, x1 + left, y1 + top
             inside = component.inside[1:-1, 1:-1] != 0
-            found, = splitting.survey([component])
-            depth = splitting.spread(found.depth, inside.shape)
+            depth, basins, made = _looked_at(component, settings)
             distance[y0:y1, x0:x1][inside] = (depth / max(float(depth.max()), 1e-6))[inside]
-            basins = splitting.spread(found.basins, inside.shape)
             hills[y0:y1, x0:x1][inside] = basins[inside] + hills.max()
-            for k in range(1, len(found.regions) + 1):
+            for k in range(1, int(basins.max()) + 1):
                 at = np.where((basins == k) & inside, depth, -1)
                 y, x = divmod(int(at.argmax()), at.shape[1])
-                peaks.append((x0 + x, y0 + y, float(depth[y, x]) * math.sqrt(found.cell)))
-            if not may_be_cut(component, settings):
-                continue
-            parts = splitting.join(found, settings.dist_threshold, settings.size_threshold)
-            parted = parts.group[basins]
-            for (a, b), border in parts.cuts.items():
-                x, y = _meeting(parted == a, parted == b, depth)
-                decisions.append((border, True, class_id, x0 + x, y0 + y))
-            for border, a, b in parts.joined:
-                x, y = _meeting(basins == a, basins == b, depth)
-                decisions.append((border, False, class_id, x0 + x, y0 + y))
+                peaks.append((x0 + x, y0 + y, float(depth[y, x])))
+            decisions += [(border, is_cut, class_id, x0 + x, y0 + y)
+                          for border, is_cut, x, y in made]
     decisions.sort(key=lambda d: d[0].ratio)
     reasons = [Reason(n, class_id, x, y, border, is_cut)
                for n, (border, is_cut, class_id, x, y) in enumerate(decisions, 1)]
@@ -177,6 +168,55 @@ def debug_view(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
         _write(view.merged, f'{k + 1}', (x0 + x1) // 2 - 6, (y0 + y1) // 2 + 4, _INK)
     view.mosaic = _mosaic(view, settings, len(instances))
     return view
+
+
+def _looked_at(component: Component, settings: SegmentationSettings,
+               ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.integer],
+                          list[tuple[splitting.Border, bool, int, int]]]:
+    """Return distances to the border in pixels, basins from 1, and what was decided where."""
+    inside = component.inside[1:-1, 1:-1]
+    cut = may_be_cut(component, settings)
+    if component.hollow:
+        found, = splitting.survey([component])
+        depth = splitting.spread(found.depth, inside.shape) * np.float32(math.sqrt(found.cell))
+        basins = splitting.spread(found.basins, inside.shape)
+        return depth, basins, _joined(found, basins, depth, settings) if cut else []
+    depth = np.asarray(cv2.distanceTransform(component.inside, cv2.DIST_L2, 5))[1:-1, 1:-1]
+    basins = inside.astype(np.uint16)
+    if not cut:
+        return depth, basins, []
+    x0, y0, _, _ = component.box
+    # All cuts that the highest setting would make.
+    pieces = _pieces(component, 1.0, settings)
+    made = {c for piece in _pieces(component, settings.dist_threshold, settings)
+            for c in piece.cuts}
+    for k, piece in enumerate(pieces, 1):
+        left, top, right, bottom = piece.component.box
+        basins[top - y0:bottom - y0, left - x0:right - x0][
+            piece.component.inside[1:-1, 1:-1] != 0] = k
+    return depth, basins, [
+        (c.border, c in made, (c.start[0] + c.end[0]) // 2 - x0,
+         (c.start[1] + c.end[1]) // 2 - y0)
+        for c in dict.fromkeys(c for piece in pieces for c in piece.cuts)]
+
+
+def _pieces(component: Component, dist_threshold: float, settings: SegmentationSettings,
+            ) -> list[necks.Piece]:
+    """Return the parts of a component without holes."""
+    pieces, = necks.split([component], dist_threshold, settings.size_threshold, MAX_INSTANCES)
+    return pieces
+
+
+def _joined(found: splitting.Survey, basins: npt.NDArray[np.int32],
+            depth: npt.NDArray[np.float32], settings: SegmentationSettings,
+            ) -> list[tuple[splitting.Border, bool, int, int]]:
+    """Return what was decided about the hills of a component with holes, and where."""
+    parts = splitting.join(found, settings.dist_threshold, settings.size_threshold)
+    parted = parts.group[basins]
+    return ([(border, True, *_meeting(parted == a, parted == b, depth))
+             for (a, b), border in parts.cuts.items()]
+            + [(border, False, *_meeting(basins == a, basins == b, depth))
+               for border, a, b in parts.joined])
 
 
 def _meeting(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_],

@@ -74,10 +74,10 @@ def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int6
         near = order if len(order) <= _BLOCK else np.flatnonzero(
             (boxes[:, 2] > (boxes[block, 0] - reach[block]).min())
             & (boxes[:, 0] < (boxes[block, 2] + reach[block]).max()))
-        one, other = boxes[block, None], boxes[near]
-        gaps = np.maximum(np.maximum(one[..., :2] - other[:, 2:], other[:, :2] - one[..., 2:]), 0)
-        beside = ((gaps ** 2).sum(axis=2) < reach[block, None] ** 2)
+        (left, top, right, bottom), other = boxes[block].T[..., None], boxes[near].T
+        x = np.maximum(np.maximum(left - other[2], other[0] - right), 0)
+        y = np.maximum(np.maximum(top - other[3], other[1] - bottom), 0)
+        beside = x * x + y * y < (reach[block] ** 2)[:, None]
         beside &= class_ids[block, None] == class_ids[near]
-        largest[block] = np.maximum(largest[block],
-                                    np.where(beside, areas[near], 0).max(axis=1))
+        largest[block] = np.maximum(largest[block], (beside * areas[near]).max(axis=1))
     return largest

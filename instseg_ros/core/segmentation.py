@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from . import splitting
-from .components import Component, components, Hull, hull_area
+from . import necks, splitting
+from .components import Component, components, Hull, hull_area, without_specks
 from .instances import Instances
 from .oriented_boxes import oriented_boxes
 from .scores import scores
@@ -26,8 +26,6 @@ from .settings import setting, Settings
 
 NO_DATA = 255
 MAX_INSTANCES = int(np.iinfo(np.uint16).max)
-# Shapes that fill more of their hull are one object: no cut is looked for.
-CONVEX = 0.95
 # Components are surveyed together until their boxes have so many pixels.
 _TOGETHER = 1 << 17
 
@@ -188,7 +186,7 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
     class_ids: list[int] = []
     found: list[_Instance] = []
     sizes = np.empty(0, np.int64)
-    for class_id, binary, x, y in classes(mask, settings):
+    for class_id, binary, x, y in classes(without_specks(mask, keep.area), settings):
         here = labels[y:y + binary.shape[0], x:x + binary.shape[1]]
         instances: list[_Instance] = []
         waiting: list[Component] = []
@@ -225,9 +223,7 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
 
 def may_be_cut(component: Component, settings: SegmentationSettings) -> bool:
     """Return whether it is worth looking for cuts: not in shapes that are small or convex."""
-    return (settings.dist_threshold > 0
-            and component.area >= 2 * max(settings.size_threshold, 1)
-            and component.area < CONVEX * component.hull_area)
+    return settings.dist_threshold > 0 and component.may_be_two(settings.size_threshold)
 
 
 def _add(component: Component, labels: npt.NDArray[np.uint16], instances: list[_Instance],
@@ -241,6 +237,14 @@ def _add(component: Component, labels: npt.NDArray[np.uint16], instances: list[_
 def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: list[_Instance],
          count: int, settings: SegmentationSettings) -> None:
     """Label the parts of components, after ``count`` instances of other classes; list them."""
+    solid = [component for component in waiting if not component.hollow]
+    waiting = [component for component in waiting if component.hollow]
+    if solid:
+        room = MAX_INSTANCES - count - len(instances) - len(waiting) - len(solid)
+        for pieces in necks.split(solid, settings.dist_threshold, settings.size_threshold, room):
+            for piece, cuts in pieces:
+                _add(piece, labels, instances, count, max(
+                    (cut.border.ratio / settings.dist_threshold for cut in cuts), default=0.0))
     if not waiting:
         return
     surveys = splitting.survey(waiting)

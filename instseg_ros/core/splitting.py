@@ -1,9 +1,10 @@
 """
-Splitting: which parts of one connected component are objects of their own.
+Splitting: which parts of a component with holes are objects of their own.
 
-The distance of every pixel to the border of its component has one hill for each part of the
-shape. Hills meet at necks. Hills are joined, the least likely border first, until every border
-left is clear enough to be a cut; ``docs/method.md`` shows the steps.
+What has no holes is cut by :mod:`.necks`. The distance of every pixel to the border of its
+component has one hill for each part of the shape. Hills meet at necks. Hills are joined, the
+least likely border first, until every border left is clear enough to be a cut;
+``docs/method.md`` shows the steps.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Region:
     hull_area: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Border:
     """
     Where two parts meet.
@@ -122,23 +123,20 @@ class Parts:
 
     Attributes
     ----------
-    depth : ndarray of shape (h, w), float32
-        Distance to the border in cells; 0 outside and on the outermost cells.
-    basins : ndarray of shape (h, w), int32
-        0 outside, 1..n the hills as they are joined when only ripples are ignored.
+    survey : Survey
+        The hills.
     group : ndarray of shape (n + 1,), int32
-        Part of each basin, 0 for 0; the parts are 1..m.
+        Part of each hill, 0 for 0; the parts are 1..m.
     regions : list of Region
         Region of part k is ``regions[k - 1]``.
     cuts : dict of (int, int) to Border
         Borders between parts, by pairs of parts.
     joined : list of (Border, int, int)
-        Borders that were given up, in order, with a basin of each side.
+        Borders that were given up, in order, with a hill of each side.
 
     """
 
-    depth: npt.NDArray[np.float32]
-    basins: npt.NDArray[np.int32]
+    survey: Survey
     group: npt.NDArray[np.int32]
     regions: list[Region]
     cuts: dict[tuple[int, int], Border] = field(default_factory=dict)
@@ -515,7 +513,7 @@ def join(found: Survey, dist_threshold: float, min_area: float) -> Parts:
         group[k] = numbers[root]
     cuts = {(numbers[a], numbers[b]): border for a in alive for b, border in around[a].items()
             if a < b}
-    return Parts(found.depth, found.basins, group, list(alive.values()), cuts, joined)
+    return Parts(found, group, list(alive.values()), cuts, joined)
 
 
 def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
@@ -540,7 +538,7 @@ def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
 
     """
     inside = inside[1:-1, 1:-1]
-    labels = spread(parts.group.astype(np.uint16)[parts.basins], inside.shape)
+    labels = spread(parts.group.astype(np.uint16)[parts.survey.basins], inside.shape)
     labels *= inside
     painted: dict[int, tuple[npt.NDArray[np.uint8], Hull]] = {}
     for k in range(1, len(parts) + 1):

@@ -1,0 +1,67 @@
+"""What is measured across the borders of components."""
+
+import cv2
+from instseg_ros.core import necks
+from instseg_ros.core.components import components
+import numpy as np
+import pytest
+
+
+def pieces(mask, dist_threshold=0.5, min_area=30, room=100):
+    """Return the parts of the components of a drawn mask, in one list."""
+    found = necks.split(list(components(mask, 1)), dist_threshold, min_area, room)
+    return [piece for parts in found for piece in parts]
+
+
+def discs(*centres, radius=30):
+    """Return discs of one radius."""
+    mask = np.zeros((200, 400), np.uint8)
+    for centre in centres:
+        cv2.circle(mask, centre, radius, 1, -1)
+    return mask
+
+
+@pytest.mark.parametrize('distance', [50, 54, 58])
+def test_the_neck_of_two_discs_is_as_wide_as_it_is(distance):
+    one, other = pieces(discs((80, 90), (80 + distance, 90)), dist_threshold=1.0)
+    (cut,) = one.cuts
+    assert other.cuts == one.cuts
+    assert cut.border.saddle == pytest.approx((30 ** 2 - (distance / 2) ** 2) ** 0.5, abs=2)
+    assert cut.border.saddle / cut.border.neck == pytest.approx(30, rel=0.2)
+    assert abs((cut.start[0] + cut.end[0]) / 2 - (80 + distance / 2)) <= 2
+
+
+@pytest.mark.parametrize('count', [2, 3, 5])
+def test_as_many_parts_as_discs_in_a_row(count):
+    assert len(pieces(discs(*((60 + 55 * k, 90 + k % 2 * 8) for k in range(count))))) == count
+
+
+def test_a_neck_with_one_pocket_ends_on_the_straight_side():
+    mask = discs((80, 30), (132, 30))
+    mask[:30] = 0  # Half discs on a line, as at the border of a frame.
+    mask[30, 50:162] = 1
+    (cut,) = pieces(mask)[0].cuts
+    assert sorted([cut.start[1], cut.end[1]])[0] == 30
+
+
+def test_parts_are_the_component_and_keep_to_min_area_and_room():
+    mask = discs((60, 90), (112, 90), (164, 90))
+    cv2.circle(mask, (206, 90), 12, 1, -1)
+    for dist_threshold, min_area, room, count in (
+            (0.5, 30, 100, 4), (0.5, 1000, 100, 3), (0.5, 30, 1, 2), (0.5, 30, 0, 1),
+            (1e-3, 30, 100, 1)):
+        labels = np.zeros(mask.shape, np.uint16)
+        found = pieces(mask, dist_threshold, min_area, room)
+        assert len(found) == count
+        for k, piece in enumerate(found, 1):
+            assert piece.component.area >= min_area
+            piece.component.paint(labels, k)
+            assert np.count_nonzero(labels == k) == piece.component.area
+        assert ((labels > 0) == (mask > 0)).all()
+
+
+def test_measured_in_groups_the_cuts_are_the_same(monkeypatch):
+    mask = discs((60, 50), (112, 50), (164, 60), (200, 150), (250, 150))
+    together = [piece.cuts for piece in pieces(mask)]
+    monkeypatch.setattr(necks, '_TOGETHER', 50)
+    assert [piece.cuts for piece in pieces(mask)] == together
