@@ -20,8 +20,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.core import scores, segment_instances, SegmentationSettings  # noqa: E402, I100
-from instseg_ros.core import necks, splitting  # noqa: E402
+from instseg_ros.core import necks, scores, splitting  # noqa: E402, I100
+from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402
 from instseg_ros.core.components import components  # noqa: E402
 from instseg_ros.core.segmentation import classes, MAX_INSTANCES, may_be_cut  # noqa: E402
 from quality import KINDS, load, overlaps, panoptic_quality, roc_area  # noqa: E402

@@ -14,8 +14,6 @@ import numpy.typing as npt
 Hull = npt.NDArray[Any]
 # Changes from pixel to pixel along the rows, for each pixel, that make a mask noisy.
 _NOISE = 1 / 16
-# The same in a class mask, when it is noise of more classes than a few.
-_MANY = 3 / 4
 # Shapes that fill more of their hull are one object: no cut is looked for.
 CONVEX = 0.93
 
@@ -112,7 +110,7 @@ def without_specks(mask: npt.NDArray[np.uint8], min_area: int) -> npt.NDArray[np
     Return a class mask without its components of fewer pixels, if it is noise of many classes.
 
     Any other mask is returned as it is. Class after class, noise of all classes takes 254 passes;
-    neighbours that are alike, of all classes at once, are a short list.
+    neighbours that are alike, of all classes at once, are a short list: where a sample says so.
 
     Parameters
     ----------
@@ -126,8 +124,12 @@ def without_specks(mask: npt.NDArray[np.uint8], min_area: int) -> npt.NDArray[np
     ndarray of shape (H, W), uint8
 
     """
-    some = mask[::16]
-    if min_area <= 1 or np.count_nonzero(some[:, 1:] != some[:, :-1]) < _MANY * some.size:
+    some, under = mask[:-1:16], mask[1::16]
+    if (min_area <= 1 or not some.size
+            or 4 * np.count_nonzero(some[:, 1:] == some[:, :-1]) > some.size
+            or 2 * sum(np.count_nonzero(one == other) for one, other in (
+                (some, under), (some[:, 1:], under[:, :-1]), (some[:, :-1], under[:, 1:]))
+                ) > some.size):
         return mask
     # Takes a tenth of a second to import.
     from scipy.sparse import coo_array  # type: ignore[import-untyped]
@@ -209,7 +211,9 @@ def _labelled(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Componen
     for k, (x, y, w, h, area) in zip(large.tolist(), stats[large].tolist(), strict=True):
         inside = np.zeros((h + 2, w + 2), np.uint8)
         np.equal(pieces[y:y + h, x:x + w], k, out=inside[1:-1, 1:-1].view(np.bool_))
-        contours, hierarchy = cv2.findContours(
-            inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x - 1, y - 1))
-        outer = contours[int(hierarchy[0, :, 3].argmin())]
-        yield Component(area, (x, y, x + w, y + h), outer, inside, len(contours) > 1)
+        contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
+                                       offset=(x - 1, y - 1))
+        component = Component(area, (x, y, x + w, y + h), contours[0])
+        component.hollow = cv2.countNonZero(component.inside) > area
+        component.pixels = inside
+        yield component
