@@ -58,6 +58,7 @@ def _run(*names: str) -> int:
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: sys.exit(0))
     import cv2
+    import scipy.ndimage  # noqa: F401  (core asks for it when it is needed: amid a frame)
     try:
         import rclpy
         import rclpy.executors
