@@ -418,6 +418,8 @@ def main() -> None:
         for source in ('gt', 'test'):
             compared(f'{name}, boxes of {source}.txt', mot15(name, source), peers)
     compared('real street', street(), peers)
+    remembering = Segmenter(SegmentationSettings(memory=True))
+    compared('real street, memory', street(remembering.update), peers)
     cost()
 
 
