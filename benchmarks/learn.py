@@ -27,9 +27,9 @@ from instseg_ros.core.segmentation import classes, MAX_INSTANCES, may_be_cut  # 
 from quality import KINDS, load, overlaps, panoptic_quality, roc_area  # noqa: E402
 
 SETTINGS = SegmentationSettings()
-# Steps of the search, halved in each round, in the order of splitting.ALLOWED.
-STEPS = (0.1, 2.0, 2.0, 0.06)
-START = (0.5, -7.0, 4.0, 0.0)
+# Steps of the search, halved in each round, in the order of ALLOWED; hills have the first four.
+STEPS = (0.1, 2.0, 2.0, 0.06, 0.25)
+START = (0.5, -7.0, 4.0, 0.0, 0.0)
 
 
 def half(name: str) -> int:
@@ -124,9 +124,10 @@ def search(surveys: dict, module, part: int | None) -> tuple[float, ...]:
         module.ALLOWED = tuple(numbers)
         return goodness(surveys, part)
 
-    numbers, best = list(START), tried(list(START))
+    numbers = list(START[:len(module.ALLOWED)])
+    best = tried(numbers)
     for scale in (1, 0.5, 0.25):
-        for k, step in enumerate(STEPS):
+        for k, step in enumerate(STEPS[:len(numbers)]):
             for sign in (1, -1):
                 start = best
                 while True:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
+import itertools
 import math
 from pathlib import Path
 import sys
@@ -20,13 +21,20 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402, I100
+from instseg_ros.cameras.synthetic import SyntheticScene  # noqa: E402, I100
+from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402
 
 KINDS = ('coco_voc20', 'nuclei')
+DRAWN = 'synthetic scene'  # which nothing is learned from
 
 
 def load(kind: str) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield name, class mask, true instances and their classes of every image of a kind."""
+    if kind == DRAWN:
+        for seed, moment in itertools.product(range(12), np.arange(1, 12, 1.7)):
+            scene = SyntheticScene(seed=seed).at(float(moment))
+            yield f'{seed} {moment:.1f}', scene.mask, scene.labels.astype(np.int64), scene.class_ids
+        return
     folder = ROOT.parent / 'shared' / 'data' / 'masks' / kind
     files = sorted(folder.glob('*.npz'))
     if not files:
@@ -171,18 +179,19 @@ def main() -> None:
                 _, labels, class_ids = peer.segment(mask)
                 return labels, class_ids, np.ones(len(class_ids))
             others[title] = segment
-    print('| splitter | coco_voc20 | nuclei |\n|---|---|---|')
+    kinds = (*KINDS, DRAWN)
+    print('| splitter | ' + ' | '.join(kinds) + ' |\n|---|---|---|---|')
     for title, segment in others.items():
         print(f'| {title} | ' + ' | '.join(
-            f'{evaluate(kind, segment)[0]:.3f}' for kind in KINDS) + ' |', flush=True)
+            f'{evaluate(kind, segment)[0]:.3f}' for kind in kinds) + ' |', flush=True)
     for threshold in (0.3, 0.4, SegmentationSettings().dist_threshold, 0.6, 0.7, 0.8, 0.9, 1.0):
-        results = [evaluate(kind, ours(dist_threshold=threshold)) for kind in KINDS]
+        results = [evaluate(kind, ours(dist_threshold=threshold)) for kind in kinds]
         print(f'| ours, dist_threshold {threshold} | '
               + ' | '.join(f'{r[0]:.3f}' for r in results) + ' |', flush=True)
         if threshold == SegmentationSettings().dist_threshold:
             default = results
     print('\nDefaults: mean over images of panoptic quality, ROC area of the scores')
-    for kind, (_, mean, area) in zip(KINDS, default, strict=True):
+    for kind, (_, mean, area) in zip(kinds, default, strict=True):
         print(f'  {kind}: {mean:.3f}, {area:.3f}')
     print('\n| rectangle | IoU direct | IoU squeezed to 320x320 and back | least |'
           '\n|---|---|---|---|')

@@ -1,6 +1,7 @@
 """What is measured across the borders of components."""
 
 import cv2
+from instseg_ros.cameras.synthetic import PERSON, SyntheticScene
 from instseg_ros.core import necks
 from instseg_ros.core.components import components
 import numpy as np
@@ -34,6 +35,16 @@ def test_the_neck_of_two_discs_is_as_wide_as_it_is(distance):
 @pytest.mark.parametrize('count', [2, 3, 5])
 def test_as_many_parts_as_discs_in_a_row(count):
     assert len(pieces(discs(*((60 + 55 * k, 90 + k % 2 * 8) for k in range(count))))) == count
+
+
+@pytest.mark.parametrize('seed', [1, 2, 3])
+def test_somebody_who_stands_or_walks_is_not_cut_at_the_waist(seed):
+    frame = SyntheticScene(seed=seed).at(3.0)
+    people = (np.flatnonzero(frame.class_ids == PERSON) + 1).tolist()
+    assert len(people) > 1
+    for label in people:
+        found = list(components((frame.labels == label).view(np.uint8), 30))
+        assert [len(parts) for parts in necks.split(found, 0.5, 30, 100)] == [1] * len(found)
 
 
 def test_a_neck_with_one_pocket_ends_on_the_straight_side():

@@ -20,8 +20,11 @@ import numpy.typing as npt
 from .components import Component, Hull, hull_area
 from .splitting import Border
 
-# Where a cut is allowed: as splitting.ALLOWED, for half widths as they are measured here.
-ALLOWED = (0.8, -6.0, 2.0, 0.135)
+# Where a cut is allowed: as splitting.ALLOWED, for half widths as they are measured here; and for
+# the logarithm of how slim both sides are: long things hang together by their ends.
+ALLOWED = (0.9, -6.0, 2.0, 0.135, -1.0)
+# What has more than so many times the area of a disc of its width is slim.
+_SLIM = 2.0
 # Pockets less deep are ripples of the border, as a part of the root of the area; a pixel deep
 # are those of any digital border.
 _RIPPLE = 0.12
@@ -57,7 +60,7 @@ class _Neck(NamedTuple):
     end: tuple[int, int]
     width: float
     neck: float
-    sizes: float
+    allowed: float  # logarithm of what the sizes and shapes of the sides add
 
 
 def split(components: Sequence[Component], dist_threshold: float, min_area: int, room: int,
@@ -140,7 +143,7 @@ def _judge(component: Component, sides: tuple[Hull, Hull], neck: _Neck) -> Borde
     parts = max(0.0, 1 - component.area / (hull_area(cv2.convexHull(one))
                                            + hull_area(cv2.convexHull(other))))
     allowed = math.exp(ALLOWED[0] + ALLOWED[1] * whole ** 2 + ALLOWED[2] * parts ** 2
-                       + ALLOWED[3] * neck.sizes)
+                       + neck.allowed)
     return Border(neck.width / 2, neck.neck, whole, parts, neck.neck / allowed)
 
 
@@ -303,12 +306,14 @@ class _Outline:
         at, = np.nonzero((neck == best[which]) & (neck < limit[component]))
         # Of equals the first.
         at = at[np.searchsorted(which[at], np.unique(which[at]))]
-        sizes = np.log(small[at] / large[at])
-        key = neck[at] * np.exp(-ALLOWED[3] * sizes)
+        slim = (areas[:, at] / halves[:, at] ** 2).min(axis=0) / (_SLIM * math.pi)
+        allowed = (ALLOWED[3] * np.log(small[at] / large[at])
+                   + ALLOWED[4] * np.log(np.maximum(slim, 1)))
+        key = neck[at] * np.exp(-allowed)
         mine = component[at]
         return [(k, key, _Neck(start, edge, (round(x), round(y)), *figures))
                 for k, key, limit, start, edge, x, y, *figures in zip(
                     mine.tolist(), key.tolist(), limit[mine].tolist(),
                     (p[at] - self.starts[mine]).tolist(), (e[at] - self.starts[mine]).tolist(),
                     qx[at].tolist(), qy[at].tolist(), (width[at] + 1).tolist(),
-                    neck[at].tolist(), sizes.tolist(), strict=True) if key < limit]
+                    neck[at].tolist(), allowed.tolist(), strict=True) if key < limit]
