@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .label_png import encode_changes
-
 # encoding: (dtype, channels)
 ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
     'bgr8': (np.uint8, 3),
@@ -23,11 +21,11 @@ ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
 _CHANGES = {('rgb8', 'bgr8'): cv2.COLOR_RGB2BGR, ('bgr8', 'rgb8'): cv2.COLOR_BGR2RGB,
             ('mono8', 'bgr8'): cv2.COLOR_GRAY2BGR, ('mono8', 'rgb8'): cv2.COLOR_GRAY2RGB,
             ('8UC1', 'mono8'): None, ('mono8', '8UC1'): None}
-# For what changes too often for :mod:`.label_png`; OpenCV 4 offers no filter.
+# For label images, which are flat: with OpenCV 5 three times as fast as the lowest level alone
+# (2.0 instead of 6.3 ms for 640x480 of uint16) and half as large. OpenCV 4 offers no filter.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 if hasattr(cv2, 'IMWRITE_PNG_FILTER_UP'):
     _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-_BUSY = 32  # one pixel in so many
 
 
 class ImageError(ValueError):
@@ -158,12 +156,8 @@ def encode(pixels: npt.NDArray[Any], jpeg_quality: int = 0) -> npt.NDArray[np.ui
     """
     if jpeg_quality:
         _, data = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
-        return data
-    if pixels.ndim == 2:
-        png = encode_changes(pixels, pixels.size // _BUSY)
-        if png is not None:
-            return np.frombuffer(png, np.uint8)
-    _, data = cv2.imencode('.png', pixels, _PNG)
+    else:
+        _, data = cv2.imencode('.png', pixels, _PNG)
     return data
 
 
