@@ -33,7 +33,7 @@ def load(kind: str) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     if kind == DRAWN:
         for seed, moment in itertools.product(range(12), np.arange(1, 12, 1.7)):
             scene = SyntheticScene(seed=seed).at(float(moment))
-            yield f'{seed} {moment:.1f}', scene.mask, scene.labels.astype(np.int64), scene.class_ids
+            yield str(seed), scene.mask, scene.labels.astype(np.int64), scene.class_ids
         return
     folder = ROOT.parent / 'shared' / 'data' / 'masks' / kind
     files = sorted(folder.glob('*.npz'))
