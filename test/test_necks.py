@@ -47,6 +47,16 @@ def test_somebody_who_stands_or_walks_is_not_cut_at_the_waist(seed):
         assert [len(parts) for parts in necks.split(found, 0.5, 30, 100)] == [1] * len(found)
 
 
+def test_two_who_stand_side_by_side_are_two():
+    mask = np.zeros((340, 260), np.uint8)
+    for x in (90, 158):
+        cv2.ellipse(mask, (x, 120), (34, 70), 0, 0, 360, 1, -1)
+        cv2.rectangle(mask, (x - 17, 160), (x + 17, 300), 1, -1)
+    one, other = pieces(mask)
+    assert one.component.area == pytest.approx(other.component.area, rel=0.1)
+    assert abs(one.component.box[0] - other.component.box[0]) > 50
+
+
 def test_a_neck_with_one_pocket_ends_on_the_straight_side():
     mask = discs((80, 30), (132, 30))
     mask[:30] = 0  # Half discs on a line, as at the border of a frame.

@@ -21,9 +21,10 @@ from .components import Component, Hull, hull_area
 from .splitting import Border
 
 # Where a cut is allowed: as splitting.ALLOWED, for half widths as they are measured here; and for
-# the logarithm of how slim both sides are: long things hang together by their ends.
-ALLOWED = (0.9, -6.0, 2.0, 0.135, -1.0)
-# What has more than so many times the area of a disc of its width is slim.
+# the logarithm of slimness: slim sides that meet end to end, not side by side, are one long thing.
+ALLOWED = (0.9, -6.0, 2.0, 0.135, -2.0)
+# Slim is what has more than so many times the area of a disc of its width, and whose centroids
+# are farther from each other than so many times what two discs side by side are.
 _SLIM = 2.0
 # Pockets less deep are ripples of the border, as a part of the root of the area; a pixel deep
 # are those of any digital border.
@@ -261,6 +262,10 @@ class _Outline:
         # Length and twice the area up to each vertex, and in all.
         self.lengths = np.add.reduceat(self.length, starts)
         self.turns = np.add.reduceat(self.turn, starts)
+        # The same for the sums of which centroids are made (Green's theorem), x and y.
+        self.moment = np.stack([2 * x + dx, 2 * y + dy]) * self.turn
+        self.moments = np.add.reduceat(self.moment, starts, axis=1)
+        self.moment_to = np.cumsum(self.moment, axis=1) - self.moment
         self.length_to = np.cumsum(self.length) - self.length
         self.turn_to = np.cumsum(self.turn) - self.turn
 
@@ -307,6 +312,8 @@ class _Outline:
         # Of equals the first.
         at = at[np.searchsorted(which[at], np.unique(which[at]))]
         slim = (areas[:, at] / halves[:, at] ** 2).min(axis=0) / (_SLIM * math.pi)
+        slim = np.minimum(slim, self._apart(p[at], e[at], part[at], qx[at], qy[at])
+                          / (_SLIM * halves[:, at].sum(axis=0)))
         allowed = (ALLOWED[3] * np.log(small[at] / large[at])
                    + ALLOWED[4] * np.log(np.maximum(slim, 1)))
         key = neck[at] * np.exp(-allowed)
@@ -317,3 +324,18 @@ class _Outline:
                     (p[at] - self.starts[mine]).tolist(), (e[at] - self.starts[mine]).tolist(),
                     qx[at].tolist(), qy[at].tolist(), (width[at] + 1).tolist(),
                     neck[at].tolist(), allowed.tolist(), strict=True) if key < limit]
+
+    def _apart(self, p: npt.NDArray[np.intp], e: npt.NDArray[np.intp],
+               part: npt.NDArray[np.float64], qx: npt.NDArray[np.float64],
+               qy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return how far the centroids of both sides of necks are from each other."""
+        cross = qx * self.y[p] - qy * self.x[p]
+        ends = np.stack([qx, qy])
+        moment = (self.moment_to[:, e] - self.moment_to[:, p] + (
+            ends + (self.x[e], self.y[e])) * part * self.turn[e] + (
+            ends + (self.x[p], self.y[p])) * cross)
+        twice = self.turn_to[e] - self.turn_to[p] + part * self.turn[e] + cross
+        way, component = np.where(e >= p, 1.0, -1.0), self.owner[p]
+        moment, twice = way * moment, way * twice
+        other = (self.moments[:, component] - moment) / (self.turns[component] - twice)
+        return np.hypot(*(moment / twice - other)) / 3
