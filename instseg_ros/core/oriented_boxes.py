@@ -19,6 +19,7 @@ from .components import Hull
 # Rectangles whose areas differ by less than this part are equal: the least turned one is taken.
 _SAME_AREA = 1e-6
 _TURN = 2 * math.pi
+_QUARTERS = np.array([[1], [2], [3]]) * (_TURN / 4)
 
 
 def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
@@ -51,67 +52,58 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     if not len(hulls):
         return np.empty((0, 5))
     sizes = np.array([len(hull) for hull in hulls])
-    starts = np.cumsum(sizes) - sizes
-    owner = np.repeat(np.arange(len(hulls)), sizes)
-    x, y = np.concatenate(hulls)[:, 0].T.astype(np.float64)
-    following = np.arange(1, len(x) + 1)
-    following[starts + sizes - 1] = starts
-    dx, dy = x[following] - x, y[following] - y
-    angles = np.arctan2(dy, dx)
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    # x + iy.
+    points = np.concatenate(hulls).astype(np.float64).view(np.complex128).ravel()
+    edges = np.empty_like(points)
+    np.subtract(points[1:], points[:-1], out=edges[:-1])
+    edges[ends - 1] = points[starts] - points[ends - 1]
+    edges[edges == 0] = 1  # A single pixel lies flat.
+    angles = np.angle(edges)
     angles[angles < 0] += _TURN
     # The edges of all hulls in the order of their directions. The point where an edge starts is
     # the farthest in every direction between its normal and that of the edge before.
+    owner = np.repeat(np.arange(len(hulls)), sizes)
     keys = angles + owner * (2 * _TURN)
     order = np.argsort(keys, kind='stable')
-    x, y, dx, dy, angles, keys = (v[order] for v in (x, y, dx, dy, angles, keys))
-    wanted = angles + np.array([[1], [2], [3]]) * (_TURN / 4)
-    wanted[wanted >= _TURN] -= _TURN
-    far = np.searchsorted(keys, (wanted + owner * (2 * _TURN)).ravel()).reshape(3, -1)
-    far = np.where(far == (starts + sizes)[owner], starts[owner], far)
+    points, edges, angles, keys = points[order], edges[order], angles[order], keys[order]
+    wanted = keys + _QUARTERS
+    wanted[angles + _QUARTERS >= _TURN] -= _TURN
+    far = np.searchsorted(keys, wanted.ravel()).reshape(3, -1)
+    far = np.where(far == ends[owner], starts[owner], far)
     # Where the other three sides are, along an edge and across it.
-    dx[(dx == 0) & (dy == 0)] = 1
-    length = np.hypot(dx, dy)
-    dx, dy = dx / length, dy / length
-    low, high = x[far[2]] * dx + y[far[2]] * dy, x[far[0]] * dx + y[far[0]] * dy
-    left, right = y * dx - x * dy, y[far[1]] * dx - x[far[1]] * dy
-    outer = np.abs(dx) + np.abs(dy)  # What a pixel's corners add to the way over its centre.
+    along = edges.conj()
+    along /= np.abs(edges)
+    left = (points * along).imag
+    sides = points[far] * along
+    high, right, low = sides[0].real, sides[1].imag, sides[2].real
+    outer = np.abs(along.real) + np.abs(along.imag)  # Corners reach over the centre of a pixel.
     size = (high - low + outer) * (right - left + outer)
     best = np.minimum.reduceat(size, starts)[owner] * (1 + _SAME_AREA)
     # At most 45 degrees from upright; of equals the least turned, then the counter-clockwise one.
-    tilt = (angles + _TURN / 8 + 1e-9) % (_TURN / 4) - _TURN / 8
-    turned = np.where(size <= best, np.abs(tilt) + 1e-6 * (tilt > 0), 1)
+    quarters, tilts = np.divmod(angles + (_TURN / 8 + 1e-9), _TURN / 4)
+    tilts -= _TURN / 8 + 1e-9
+    turned = np.where(size <= best, np.abs(tilts) + 1e-6 * (tilts > 0), 1)
     at = np.argsort(turned + 2 * owner, kind='stable')[starts]
-    return _boxes(low[at], high[at], left[at], right[at], dx[at], dy[at], outer[at], areas)
-
-
-def _boxes(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64],
-           left: npt.NDArray[np.float64], right: npt.NDArray[np.float64],
-           cos: npt.NDArray[np.float64], sin: npt.NDArray[np.float64],
-           outer: npt.NDArray[np.float64], areas: npt.NDArray[np.int64],
-           ) -> npt.NDArray[np.float64]:
-    """Return rectangles through the outermost centres as canonical boxes of about ``areas``."""
-    width, height = high - low, right - left
+    low, high, left, right, outer = low[at], high[at], left[at], right[at], outer[at]
+    width, height, tilt = high - low, right - left, tilts[at]
     # (width + margin) * (height + margin) = area.
     half = (width + height) / 2
-    margin = np.sqrt(np.maximum(half ** 2 - width * height + areas, 0)) - half
+    margin = np.sqrt(((width - height) / 2) ** 2 + areas) - half
     # A mask enlarged from a coarser grid reaches over the border by up to half a pixel of that
     # grid. An area that is smaller still tells nothing: it is no rectangle.
-    margin = np.where(margin < -outer / 2, np.minimum(-outer - margin, outer / 2),
-                      np.minimum(margin, outer))
-    x, y = (low + high) / 2, (left + right) / 2
-    # The longer side; of equal ones, the one nearer to upright, in between counter-clockwise on
-    # the screen, where y points down.
-    swap = height > width + 1e-6
-    swap |= (height > width - 1e-6) & ((np.abs(sin) > np.abs(cos) + 1e-9)
-                                       | (np.abs(sin - cos) < 1e-9))
-    theta = np.where(swap, np.arctan2(-cos, -sin), np.arctan2(-sin, cos))
-    # Half a turn changes nothing: (-90, 90] degrees, rounding counted as 90.
-    theta = np.where(theta <= 1e-12 - math.pi / 2, theta + math.pi, theta)
-    theta = np.where(theta > math.pi / 2 + 1e-12, theta - math.pi, theta)
-    return np.stack([x * cos - y * sin + 0.5, x * sin + y * cos + 0.5,
+    beyond = margin + outer / 2
+    margin = np.minimum(np.abs(beyond), np.maximum(beyond, outer)) - outer / 2
+    # Along the longer side, of equal ones the one nearer to level, y pointing up; half a turn
+    # changes nothing: (-90, 90] degrees, rounding counted as 90.
+    taller = np.where(quarters[at] % 2, width - height, height - width) > 1e-6
+    theta = np.where(taller, np.where(tilt > -1e-12, _TURN / 4, -_TURN / 4), 0) - tilt
+    centre = (low + high + 1j * (left + right)) / (2 * along[at]) + (0.5 + 0.5j)
+    return np.array([centre.real, centre.imag,
                      np.maximum(np.maximum(width, height) + margin, 1),
                      np.maximum(np.minimum(width, height) + margin, 1),
-                     np.minimum(theta, math.pi / 2)], axis=1)
+                     np.minimum(theta, _TURN / 4)]).T
 
 
 def oriented_box(region: npt.NDArray[np.uint8]) -> tuple[float, float, float, float, float]:
