@@ -10,7 +10,7 @@ WEIGHTS = (2.99, 0.76, -4.87, -1.15)
 # A neighbour is at most this far away, as a multiple of the root of the instance's area.
 REACH = 2
 # Instances whose neighbours are looked for together.
-_BLOCK = 256
+_BLOCK = 64
 
 
 def scores(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
@@ -68,16 +68,18 @@ def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int6
     largest = areas.copy()
     reach = REACH * np.sqrt(areas)
     # Sorted along x, the neighbours of a block lie in a strip: never all pairs.
+    # Sorted along x, the neighbours of a block lie in a strip: never all pairs.
     order = np.argsort(boxes[:, 0], kind='stable')
     for start in range(0, len(order), _BLOCK):
         block = order[start:start + _BLOCK]
         near = order if len(order) <= _BLOCK else np.flatnonzero(
             (boxes[:, 2] > (boxes[block, 0] - reach[block]).min())
             & (boxes[:, 0] < (boxes[block, 2] + reach[block]).max()))
-        (left, top, right, bottom), other = boxes[block].T[..., None], boxes[near].T
-        x = np.maximum(np.maximum(left - other[2], other[0] - right), 0)
-        y = np.maximum(np.maximum(top - other[3], other[1] - bottom), 0)
-        beside = x * x + y * y < (reach[block] ** 2)[:, None]
+        # Corners, x and y, of each of the block beside each that may be near.
+        one, other = boxes[block].T.reshape(2, 2, -1, 1), boxes[near].T.reshape(2, 2, 1, -1)
+        gaps = np.maximum(one[0] - other[1], other[0] - one[1])
+        np.maximum(gaps, 0, out=gaps)
+        beside = (gaps * gaps).sum(axis=0) < (reach[block] ** 2)[:, None]
         beside &= class_ids[block, None] == class_ids[near]
         largest[block] = np.maximum(largest[block], (beside * areas[near]).max(axis=1))
     return largest
