@@ -119,7 +119,7 @@ def test_without_cuts_instances_are_the_components(mask):
 @given(any_masks(1), st.integers(1, 6))
 def test_borders_and_labelling_find_the_same_components(mask, size):
     def found(function):
-        return {(one.area, one.box, one.inside.tobytes()) for one in function(mask, size)}
+        return {(one.area, one.box, one.inside.tobytes()) for one in function(mask, size, (0, 0))}
     assert found(components._outlined) == found(components._labelled)
 
 
@@ -432,5 +432,5 @@ def test_noise_is_labelled_and_clean_masks_are_outlined(monkeypatch):
             taken.append(n), o(*a))[1])
     segment_instances(disc_pair(30, 50), DEFAULT)
     segment_instances(np.random.default_rng(0).integers(0, 2, (99, 99), np.uint8), DEFAULT)
-    assert taken == ['_outlined', '_labelled']
+    assert taken[:2] == ['_outlined', '_labelled']  # Crumbs come later.
     assert segmentation.MAX_INSTANCES == 65535

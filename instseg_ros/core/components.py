@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -18,7 +17,6 @@ _NOISE = 1 / 16
 CONVEX = 0.93
 
 
-@dataclass
 class Component:
     """
     One 8-connected piece of a binary image.
@@ -32,21 +30,21 @@ class Component:
     contour : ndarray of shape (C, 1, 2), int32
         The outer border, through the centres of its pixels, x and y.
     pixels : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8, or None
-        1 on the component, with a border of zeros; None when the border encloses nothing else.
+        1 on the component, with a border of zeros; None until somebody asks for :attr:`inside`.
     hollow : bool
-        Whether the border encloses something else.
+        Whether the border may enclose something else.
+    hull : ndarray of shape (K, 1, 2), int32
+        Convex hull of the border.
+    hull_area : float
+        As of :func:`hull_area`.
 
     """
 
-    area: int
-    box: tuple[int, int, int, int]
-    contour: Hull
-    pixels: npt.NDArray[np.uint8] | None = None
-    hollow: bool = False
-
-    def __post_init__(self) -> None:
-        """Find the hull."""
-        self.hull: Hull = cv2.convexHull(self.contour)
+    def __init__(self, area: int, box: tuple[int, int, int, int], contour: Hull,
+                 pixels: npt.NDArray[np.uint8] | None = None, hollow: bool = False) -> None:
+        self.area, self.box, self.contour = area, box, contour
+        self.pixels, self.hollow = pixels, hollow
+        self.hull: Hull = cv2.convexHull(contour)
         self.hull_area = hull_area(self.hull)
 
     @property
@@ -66,12 +64,12 @@ class Component:
 
     def paint(self, labels: npt.NDArray[np.uint16], number: int) -> None:
         """Give the component's pixels a number, in the image it was found in."""
-        if self.pixels is None:
+        if not self.hollow:
             cv2.drawContours(labels, [self.contour], 0, number, cv2.FILLED)
         else:
             x0, y0, x1, y1 = self.box
             np.copyto(labels[y0:y1, x0:x1], number, casting='unsafe',
-                      where=self.pixels[1:-1, 1:-1].view(np.bool_))
+                      where=self.inside[1:-1, 1:-1].view(np.bool_))
 
 
 def hull_area(hull: Hull) -> float:
@@ -84,7 +82,8 @@ def hull_area(hull: Hull) -> float:
     return cv2.contourArea(hull) + cv2.arcLength(hull, True) / 2 + 1
 
 
-def components(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Component]:
+def components(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, int] = (0, 0),
+               ) -> Iterator[Component]:
     """
     Yield the 8-connected components of at least ``min_area`` pixels.
 
@@ -98,11 +97,13 @@ def components(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Compone
         Non-zero inside.
     min_area : int
         In pixels.
+    corner : (int, int)
+        x and y of the first pixel of ``binary``, in the image whose places components tell.
 
     """
-    some = binary[::4]
+    some = binary[::max(len(binary) // 64, 1)]
     changes = np.count_nonzero(some[:, 1:] != some[:, :-1])
-    return (_labelled if changes > some.size * _NOISE else _outlined)(binary, min_area)
+    return (_labelled if changes > some.size * _NOISE else _outlined)(binary, min_area, corner)
 
 
 def without_specks(mask: npt.NDArray[np.uint8], min_area: int) -> npt.NDArray[np.uint8]:
@@ -155,62 +156,72 @@ def without_specks(mask: npt.NDArray[np.uint8], min_area: int) -> npt.NDArray[np
     return kept
 
 
-def _outlined(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Component]:
+def _outlined(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, int],
+              ) -> Iterator[Component]:
     """Yield the components by their borders."""
-    contours, hierarchy = cv2.findContours(binary, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    contours, hierarchy = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE,
+                                           offset=corner)
     if hierarchy is None:
         return
-    outer = np.flatnonzero(hierarchy[0, :, 3] < 0).tolist()
-    holes = hierarchy[0, :, 2].tolist()
-    enclosed, boxes = _measured([contours[k] for k in outer])
-    large = np.flatnonzero(enclosed >= min_area).tolist()
-    for k, area, box in zip(large, enclosed[large].tolist(), boxes[large].tolist(), strict=True):
-        contour = contours[outer[k]]
-        x0, y0, x1, y1 = box
-        component = Component(area, (x0, y0, x1, y1), contour)
-        if holes[outer[k]] >= 0:
+    # Of each border: the next and the previous one beside it, the first in it, the one around it.
+    tree = hierarchy[0].tolist()
+    is_hole: list[bool] = []
+    for *_, around in tree:
+        is_hole.append(around >= 0 and not is_hole[around])
+    outer = [k for k, hole in enumerate(is_hole) if not hole]
+    for k, area in zip(outer, areas_within([contours[k] for k in outer]), strict=True):
+        if area < min_area:
+            continue
+        x, y, w, h = cv2.boundingRect(contours[k])
+        component = Component(area, (x, y, x + w, y + h), contours[k])
+        hole = tree[k][2]
+        if hole >= 0:
             component.hollow = True
             inside = component.inside
-            inside[1:-1, 1:-1] &= binary[y0:y1, x0:x1]
-            if np.count_nonzero((boxes[:, :2] >= box[:2]).all(axis=1)
-                                & (boxes[:, 2:] <= box[2:]).all(axis=1)) > 1:
-                # What lies in the holes is another component.
-                _, pieces = cv2.connectedComponents(inside, connectivity=8)
-                x, y = contour[0, 0].tolist()
-                component.pixels = (pieces == pieces[y - y0 + 1, x - x0 + 1]).view(np.uint8)
-            component.area = cv2.countNonZero(component.inside)
+            left, top = x - corner[0], y - corner[1]
+            inside[1:-1, 1:-1] &= binary[top:top + h, left:left + w]
+            while hole >= 0:
+                # What lies in the hole is another component.
+                other = tree[hole][2]
+                while other >= 0:
+                    cv2.drawContours(inside, [contours[other]], 0, 0, cv2.FILLED,
+                                     offset=(1 - x, 1 - y))
+                    other = tree[other][0]
+                hole = tree[hole][0]
+            component.area = cv2.countNonZero(inside)
             if component.area < min_area:
                 continue
         yield component
 
 
-def _measured(contours: Sequence[Hull]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+def areas_within(contours: Sequence[Hull]) -> list[int]:
     """
-    Return how many pixels each outer border encloses, itself included, and the boxes.
+    Return how many pixels each outer border encloses, itself included.
 
     Pick's theorem: inner points are the area minus half of the points on the border plus one.
     """
     points = np.concatenate(contours)[:, 0]
     sizes = np.array([len(contour) for contour in contours])
-    starts = np.cumsum(sizes) - sizes
-    following = np.arange(1, len(points) + 1)
-    following[starts + sizes - 1] = starts
-    x, y = points.T.astype(np.int64)
-    next_x, next_y = x[following], y[following]
-    twice = np.add.reduceat(x * next_y - next_x * y, starts)
-    border = np.add.reduceat(np.maximum(np.abs(next_x - x), np.abs(next_y - y)), starts)
-    boxes = np.concatenate([np.minimum.reduceat(points, starts),
-                            np.maximum.reduceat(points, starts) + 1], axis=1)
-    return (np.abs(twice) + border) // 2 + 1, boxes
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    steps = np.empty_like(points)
+    np.subtract(points[1:], points[:-1], out=steps[:-1])
+    steps[ends - 1] = points[starts] - points[ends - 1]
+    np.abs(steps, out=steps)
+    border = np.add.reduceat(np.maximum(steps[:, 0], steps[:, 1]), starts).tolist()
+    return [round(cv2.contourArea(contour) + points / 2) + 1
+            for contour, points in zip(contours, border, strict=True)]
 
 
-def _labelled(binary: npt.NDArray[np.uint8], min_area: int) -> Iterator[Component]:
+def _labelled(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, int],
+              ) -> Iterator[Component]:
     """Yield the components by labelling every pixel."""
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
     large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= min_area) + 1
     for k, (x, y, w, h, area) in zip(large.tolist(), stats[large].tolist(), strict=True):
         inside = np.zeros((h + 2, w + 2), np.uint8)
         np.equal(pieces[y:y + h, x:x + w], k, out=inside[1:-1, 1:-1].view(np.bool_))
+        x, y = x + corner[0], y + corner[1]
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
                                        offset=(x - 1, y - 1))
         component = Component(area, (x, y, x + w, y + h), contours[0])

@@ -3,21 +3,22 @@ Necks: where the outer border of a component comes near itself.
 
 Two objects that touch leave a pocket on each side of the place: between the border and its
 convex hull. The bottom of a pocket and the point of the border across from it are the ends of a
-neck. Only numbers along the border are needed, not a single pixel, so all components go through
-each step together. What has holes has no one border, and is left to :mod:`.splitting`.
+neck. From each bottom the border is walked around in the same number of steps, however long it
+is, so all pockets of all components are rows of one table. What has holes has no one border, and
+is left to :mod:`.splitting`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import Component, Hull, hull_area
+from .components import Component, Hull
 from .splitting import Border
 
 # Where a cut is allowed: as splitting.ALLOWED, for half widths as they are measured here; and for
@@ -30,9 +31,14 @@ _SLIM = 2.0
 # are those of any digital border.
 _RIPPLE = 0.12
 # So many pockets of a component are looked at, the deepest.
-_POCKETS = 16
-# Pairs of a pocket and an edge that are measured together.
-_TOGETHER = 1 << 17
+_POCKETS = 6
+# Steps around a border; 64 to 256 give about the same quality.
+_STEPS = 96
+_SIDES = np.array([np.arange(1, _STEPS), np.arange(_STEPS - 1, 0, -1)])[:, None] / _STEPS
+# Where necks are measured around the best step, in steps.
+_FINE = np.linspace(-1, 1, 17)
+# Pockets that are measured together.
+_TOGETHER = 1 << 10
 # Steps along and across pixels overestimate the length of a slanting border by so much, on
 # average over all directions (Vossepoel and Smeulders 1982).
 _LENGTH = 0.948
@@ -113,229 +119,203 @@ def split(components: Sequence[Component], dist_threshold: float, min_area: int,
 def _parted(piece: Piece, neck: _Neck, dist_threshold: float, min_area: int,
             ) -> tuple[Piece, Piece] | None:
     """Return the two sides of a neck, or None where it is not clear enough."""
-    component = piece.component
-    sides = _sides(component.contour, neck)
-    border = _judge(component, sides, neck)
-    if border.ratio >= dist_threshold:
-        return None
-    halves = _halves(component, sides[0], min_area)
+    whole = piece.component
+    halves = _halves(whole, neck, min_area)
     if not halves:
         return None
-    x, y = component.contour[neck.start, 0].tolist()
+    border = _judge(whole, halves, neck)
+    if border.ratio >= dist_threshold:
+        return None
+    x, y = whole.contour[neck.start, 0].tolist()
     cuts = *piece.cuts, Cut(border, (x, y), neck.end)
     return Piece(halves[0], cuts), Piece(halves[1], cuts)
 
 
-def _sides(contour: Hull, neck: _Neck) -> tuple[Hull, Hull]:
-    """Return the borders of both sides of a neck, each closed by it."""
-    end = np.array([[neck.end]], np.int32)
-    start, edge = neck.start, neck.edge
-    if edge < start:
-        return (np.concatenate([end, contour[edge + 1:start + 1]]),
-                np.concatenate([contour[start:], contour[:edge + 1], end]))
-    return (np.concatenate([contour[start:edge + 1], end]),
-            np.concatenate([end, contour[edge + 1:], contour[:start + 1]]))
-
-
-def _judge(component: Component, sides: tuple[Hull, Hull], neck: _Neck) -> Border:
-    """Return how clear a cut would be, as :func:`.splitting.judge` does for hills."""
+def _judge(component: Component, halves: tuple[Component, Component], neck: _Neck) -> Border:
+    """Return how clear a cut is, as :func:`.splitting.judge` does for hills."""
     whole = max(0.0, 1 - component.area / component.hull_area)
-    one, other = sides
-    parts = max(0.0, 1 - component.area / (hull_area(cv2.convexHull(one))
-                                           + hull_area(cv2.convexHull(other))))
+    parts = max(0.0, 1 - component.area / (halves[0].hull_area + halves[1].hull_area))
     allowed = math.exp(ALLOWED[0] + ALLOWED[1] * whole ** 2 + ALLOWED[2] * parts ** 2
                        + neck.allowed)
     return Border(neck.width / 2, neck.neck, whole, parts, neck.neck / allowed)
 
 
-def _halves(component: Component, side: Hull, min_area: int,
+def _halves(component: Component, neck: _Neck, min_area: int,
             ) -> tuple[Component, Component] | None:
-    """Return one side of a component and the rest, if both are one piece and large enough."""
+    """Return the sides of a neck, if both are one piece and large enough."""
     x0, y0, _, _ = component.box
-    inside, place = component.inside, (x0 - 1, y0 - 1)
+    inside, corner = component.inside, (x0 - 1, y0 - 1)
+    # The side that does not go over the first vertex, with the pixels of the line across.
+    start, end = neck.start, np.array([[neck.end]], np.int32)
+    side = np.concatenate([component.contour[start:neck.edge + 1], end] if start <= neck.edge else
+                          [end, component.contour[neck.edge + 1:start + 1]])
     rest = inside.copy()
     cv2.drawContours(rest, [side], 0, 0, cv2.FILLED, offset=(1 - x0, 1 - y0))
-    contours, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
+                                   offset=corner)
     if not contours:
         return None
+    main = contours[0]
     if len(contours) > 1:
         # Crumbs behind the cut change sides.
         main = max(contours, key=cv2.contourArea)
         rest[:] = 0
-        cv2.drawContours(rest, [main], 0, 1, cv2.FILLED)
-        contours = [main]
+        cv2.drawContours(rest, [main], 0, 1, cv2.FILLED, offset=(1 - x0, 1 - y0))
     other = inside - rest
-    others, hierarchy = cv2.findContours(other, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    others, _ = cv2.findContours(other, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
     if len(others) != 1:
         return None
     area = cv2.countNonZero(rest)
     if min(area, component.area - area) < max(min_area, 1):
         return None
-    return (_framed(rest, contours[0], area, place),
-            _framed(other, others[0], component.area - area, place))
+    return (_framed(rest, main, area, corner),
+            _framed(other, others[0], component.area - area, corner))
 
 
-def _framed(pixels: npt.NDArray[np.uint8], contour: Hull, area: int, place: tuple[int, int],
+def _framed(pixels: npt.NDArray[np.uint8], contour: Hull, area: int, corner: tuple[int, int],
             ) -> Component:
-    """Return a component of what is in a crop at ``place``."""
+    """Return a component of what is in a crop with this corner."""
     x, y, w, h = cv2.boundingRect(contour)
-    left, top = x + place[0], y + place[1]
-    return Component(area, (left, top, left + w, top + h), contour + np.array(place, np.int32),
-                     pixels[y - 1:y + h + 1, x - 1:x + w + 1])
+    left, top = x - corner[0], y - corner[1]
+    return Component(area, (x, y, x + w, y + h), contour,
+                     pixels[top - 1:top + h + 1, left - 1:left + w + 1])
 
 
 def _necks(components: Sequence[Component], dist_threshold: float, min_area: int,
            ) -> dict[int, _Neck]:
     """Return the most promising neck of each component, by the component's place in the list."""
-    sizes = np.array([len(component.contour) for component in components])
-    hulls = [cv2.convexHull(component.contour, returnPoints=False).ravel()
-             for component in components]
-    outline = _Outline(np.concatenate([component.contour for component in components]), sizes)
-    ripples = np.maximum(_RIPPLE * np.sqrt([component.area for component in components]), 1)
-    bottoms = _bottoms(outline, hulls, ripples)
-    if not len(bottoms):
+    bottoms = [(k, vertex) for k, component in enumerate(components)
+               for vertex in _bottoms(component)]
+    if not bottoms:
         return {}
-    # A side is hardly more concave than the whole: what is not clear then needs no hulls.
-    limit = np.array([dist_threshold * math.exp(
-        ALLOWED[0] + (ALLOWED[1] + ALLOWED[2]) * (1 - component.area / component.hull_area) ** 2)
-        for component in components])
-    pairs = np.cumsum(sizes[outline.owner[bottoms]])
-    groups = ([bottoms] if pairs[-1] <= _TOGETHER else
-              np.split(bottoms, np.flatnonzero(np.diff(pairs // _TOGETHER)) + 1))
-    found: dict[int, tuple[float, _Neck]] = {}
-    for group in groups:
-        for k, key, neck in outline.across(group, min_area, limit):
-            if k not in found or key < found[k][0]:
-                found[k] = key, neck
-    return {k: neck for k, (_, neck) in found.items()}
+    # A side is hardly more concave than the whole: what is not clear then needs no halves.
+    limits = [dist_threshold * math.exp(ALLOWED[0] + (ALLOWED[1] + ALLOWED[2]) * (
+        1 - component.area / component.hull_area) ** 2) for component in components]
+    outlines = _Outlines([component.contour for component in components])
+    best: dict[int, _Across] = {}
+    for start in range(0, len(bottoms), _TOGETHER):
+        for one in outlines.across(bottoms[start:start + _TOGETHER], limits, min_area):
+            if one.key < (best[one.owner].key if one.owner in best else limits[one.owner]):
+                best[one.owner] = one
+    return dict(zip(best, outlines.necks(list(best.values())), strict=True))
 
 
-def _bottoms(outline: _Outline, hulls: list[npt.NDArray[Any]], ripples: npt.NDArray[np.float64],
-             ) -> npt.NDArray[np.intp]:
-    """Return the deepest vertex of each pocket between a border and its hull but ripples."""
-    x, y, owner = outline.x, outline.y, outline.owner
-    counts = np.array([len(hull) for hull in hulls])
-    ends = np.cumsum(counts)
-    corners = np.concatenate(hulls) + np.repeat(outline.starts, counts)
-    corners.sort()
-    before = np.searchsorted(corners, np.arange(len(x)), side='right') - 1
-    first, last = (ends - counts)[owner], ends[owner] - 1
-    before = np.where(before < first, last, before)
-    one, other = corners[before], corners[np.where(before == last, first, before + 1)]
-    dx, dy = x[other] - x[one], y[other] - y[one]
-    depth = np.abs(dx * (y - y[one]) - dy * (x - x[one])) / np.maximum(np.hypot(dx, dy), 1)
-    deep = np.flatnonzero(depth > ripples[owner])
-    deep = deep[np.lexsort((depth[deep], before[deep]))]
-    bottoms = deep[np.diff(before[deep], append=-1) != 0]
-    if len(bottoms) > _POCKETS:
-        bottoms = bottoms[np.lexsort((-depth[bottoms], owner[bottoms]))]
-        mine = owner[bottoms]
-        bottoms = bottoms[np.arange(len(mine)) - np.searchsorted(mine, mine) < _POCKETS]
-    return bottoms
+def _bottoms(component: Component) -> list[int]:
+    """Return the deepest vertex of each pocket between the border and its hull but ripples."""
+    corners = cv2.convexHull(component.contour, returnPoints=False)
+    # Where a border touches itself they may be out of order, which OpenCV refuses.
+    corners.sort(axis=0)
+    pockets = cv2.convexityDefects(component.contour, corners)
+    if pockets is None:
+        return []
+    ripple = 256 * max(_RIPPLE * math.sqrt(component.area), 1)
+    # OpenCV 4 and 5 differ in their shape.
+    deep = [(-depth, vertex) for _, _, vertex, depth in pockets.reshape(-1, 4).tolist()
+            if depth > ripple]
+    return [vertex for _, vertex in sorted(deep)[:_POCKETS]]
 
 
-class _Outline:
+class _Across(NamedTuple):
+    """What was measured from a vertex to the point across; ``way`` is how far along that is."""
+
+    owner: int
+    vertex: int
+    way: float
+    width: float
+    neck: float
+    allowed: float
+    key: float  # neck over what its sides allow
+
+
+class _Outlines:
     """
-    The borders of components, one after the other, as edges from vertex to vertex.
+    The borders of components, each twice around, as one way along all of them.
 
     Attributes
     ----------
-    x, y, dx, dy : ndarray of shape (V,), float64
-        Where edges start, and how far they go.
-    starts, sizes : ndarray of shape (N,), int64
-        First vertex, and number of vertices, of each component.
-    owner : ndarray of shape (V,), int64
-        Component of each vertex.
+    points : ndarray of shape (V,), complex128
+        The vertices, x + iy.
+    way : ndarray of shape (V,), float64
+        How far along they are; from border to border it is 1.
+    sizes, starts : ndarray of shape (N,), int64
+        Number of vertices, and the first, of each border.
+    lengths : ndarray of shape (N,), float64
+        Of each border, once around.
 
     """
 
-    def __init__(self, points: Hull, sizes: npt.NDArray[np.intp]) -> None:
-        self.sizes = sizes
-        self.starts = starts = np.cumsum(sizes) - sizes
-        self.owner = np.repeat(np.arange(len(sizes)), sizes)
-        self.x, self.y = x, y = points[:, 0].T.astype(np.float64)
-        following = np.arange(1, len(x) + 1)
-        following[starts + sizes - 1] = starts
-        self.dx, self.dy = dx, dy = x[following] - x, y[following] - y
-        self.length = np.hypot(dx, dy)
-        self.turn = x * dy - y * dx
-        # Length and twice the area up to each vertex, and in all.
-        self.lengths = np.add.reduceat(self.length, starts)
-        self.turns = np.add.reduceat(self.turn, starts)
-        # The same for the sums of which centroids are made (Green's theorem), x and y.
-        self.moment = np.stack([2 * x + dx, 2 * y + dy]) * self.turn
-        self.moments = np.add.reduceat(self.moment, starts, axis=1)
-        self.moment_to = np.cumsum(self.moment, axis=1) - self.moment
-        self.length_to = np.cumsum(self.length) - self.length
-        self.turn_to = np.cumsum(self.turn) - self.turn
+    def __init__(self, contours: Sequence[Hull]) -> None:
+        self.points = np.concatenate([part for contour in contours for part in (contour, contour)]
+                                     ).astype(np.float64).view(np.complex128).ravel()
+        self.sizes = np.array([len(contour) for contour in contours])
+        self.starts = 2 * (np.cumsum(self.sizes) - self.sizes)
+        steps = np.ones(len(self.points))
+        np.abs(self.points[1:] - self.points[:-1], out=steps[1:])
+        steps[self.starts] = 1
+        self.way = np.cumsum(steps)
+        self.lengths = self.way[self.starts + self.sizes] - self.way[self.starts]
 
-    def across(self, bottoms: npt.NDArray[np.intp], min_area: int,
-               limit: npt.NDArray[np.float64]) -> list[tuple[int, float, _Neck]]:
-        """
-        Return the narrowest neck from each of some vertices, if it may be clear enough.
-
-        Component and neck over size come with it: of a component the least is most promising.
-        """
-        counts = self.sizes[self.owner[bottoms]]
-        first = np.cumsum(counts) - counts
-        which = np.repeat(np.arange(len(bottoms)), counts)
-        p = bottoms[which]
-        e = np.arange(len(p)) + (self.starts[self.owner[bottoms]] - first)[which]
-        # The pixel nearest to p of each edge.
-        px, py, dx, dy = self.x[p], self.y[p], self.dx[e], self.dy[e]
-        qx, qy = self.x[e], self.y[e]
-        steps = np.maximum(np.maximum(np.abs(dx), np.abs(dy)), 1)
-        part = ((px - qx) * dx + (py - qy) * dy) / np.maximum(self.length[e] ** 2, 1)
-        part = np.rint(np.minimum(np.maximum(part, 0), 1) * steps) / steps
-        qx, qy = qx + part * dx, qy + part * dy
-        width = np.hypot(px - qx, py - qy)
-        # Area and length of the border from p to there, and of the rest.
-        way = np.where(e >= p, 1.0, -1.0)
-        component = self.owner[p]
-        turns = np.abs(self.turns)[component]
-        twice = self.turn_to[e] + part * self.turn[e] - self.turn_to[p] + qx * py - qy * px
-        twice *= way * np.sign(self.turns)[component]
-        length = way * (self.length_to[e] + part * self.length[e] - self.length_to[p])
-        areas = np.array([twice, turns - twice]) / 2
-        lengths = np.array([length, self.lengths[component] - length])
-        areas += (lengths + width) / 2 + 1
-        around = _LENGTH * lengths + width + math.pi
-        halves = (around - np.sqrt(np.maximum(around ** 2 - 4 * math.pi * areas, 0))
-                  ) / (2 * math.pi)
-        small, large = areas.min(axis=0), areas.max(axis=0)
-        neck = np.full(len(p), math.inf)
+    def across(self, bottoms: Sequence[tuple[int, int]], limits: Sequence[float], min_area: int,
+               ) -> list[_Across]:
+        """Return the narrowest necks from vertices (component, vertex) that may be clear."""
+        owner, vertex = np.array(bottoms).T
+        first = self.starts[owner] + vertex
+        # On both sides of the line to each point across: border, twice the area and, times tau,
+        # half width.
+        borders = self.lengths[owner][:, None] * _SIDES
+        # Seen from the vertex.
+        points = np.interp(self.way[first][:, None] + borders[0], self.way, self.points)
+        points -= self.points[first][:, None]
+        width = np.abs(points)
+        # From point to point, triangles; OpenCV goes around so that these are mostly positive.
+        twice = np.zeros(points.shape)
+        twice[:, 1:] = (points[:, :-1] * points[:, 1:].conj()).imag
+        turned = twice.cumsum(axis=1)
+        areas = np.array([turned, turned[:, -1:] - turned])
+        areas += borders
+        areas += width + 2
+        around = borders * _LENGTH
+        around += width + math.pi
+        halves = around ** 2 - math.tau * areas
+        np.sqrt(np.maximum(halves, 0, out=halves), out=halves)
+        np.subtract(around, halves, out=halves)
         # What turns the other way lies outside.
-        fits = (twice > 0) & (twice < turns) & (small >= max(min_area, 1))
-        np.divide((width + 1) / 2, halves.min(axis=0), out=neck, where=fits)
-        best = np.minimum.reduceat(neck, first)
-        at, = np.nonzero((neck == best[which]) & (neck < limit[component]))
-        # Of equals the first.
-        at = at[np.searchsorted(which[at], np.unique(which[at]))]
-        slim = (areas[:, at] / halves[:, at] ** 2).min(axis=0) / (_SLIM * math.pi)
-        slim = np.minimum(slim, self._apart(p[at], e[at], part[at], qx[at], qy[at])
-                          / (_SLIM * halves[:, at].sum(axis=0)))
-        allowed = (ALLOWED[3] * np.log(small[at] / large[at])
-                   + ALLOWED[4] * np.log(np.maximum(slim, 1)))
-        key = neck[at] * np.exp(-allowed)
-        mine = component[at]
-        return [(k, key, _Neck(start, edge, (round(x), round(y)), *figures))
-                for k, key, limit, start, edge, x, y, *figures in zip(
-                    mine.tolist(), key.tolist(), limit[mine].tolist(),
-                    (p[at] - self.starts[mine]).tolist(), (e[at] - self.starts[mine]).tolist(),
-                    qx[at].tolist(), qy[at].tolist(), (width[at] + 1).tolist(),
-                    neck[at].tolist(), allowed.tolist(), strict=True) if key < limit]
+        fits = (areas.min(axis=0) >= 2 * max(min_area, 1)) & (turned > 0) & (
+            turned < turned[:, -1:])
+        necks = np.where(fits, (width + 1) * math.pi / halves.min(axis=0), math.inf)
+        best = necks.argmin(axis=1)
+        row, = np.nonzero(necks[np.arange(len(best)), best] < np.array(limits)[owner])
+        if not len(row):
+            return []
+        at = row, best[row]
+        # Shapes of both sides: how slim, and how far their centroids are apart (Green's theorem).
+        area, half = areas[:, *at], halves[:, *at] / math.tau
+        moments = (twice[row, 1:] * (points[row, 1:] + points[row, :-1])).cumsum(axis=1)
+        moment, part = moments[np.arange(len(row)), at[1] - 1], turned[at]
+        apart = np.abs(moment / part - (moments[:, -1] - moment) / (turned[row, -1] - part)) / 3
+        slim = np.minimum((area / half ** 2).min(axis=0) / math.tau, apart / half.sum(axis=0))
+        allowed = (ALLOWED[3] * np.log(area.min(axis=0) / area.max(axis=0))
+                   + ALLOWED[4] * np.log(np.maximum(slim / _SLIM, 1)))
+        neck = necks[at]
+        figures = borders[0][at], width[at], neck, allowed, neck * np.exp(-allowed)
+        return [_Across(*bottoms[n], *measured) for n, *measured in zip(
+            row.tolist(), *(figure.tolist() for figure in figures), strict=True)]
 
-    def _apart(self, p: npt.NDArray[np.intp], e: npt.NDArray[np.intp],
-               part: npt.NDArray[np.float64], qx: npt.NDArray[np.float64],
-               qy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return how far the centroids of both sides of necks are from each other."""
-        cross = qx * self.y[p] - qy * self.x[p]
-        ends = np.stack([qx, qy])
-        moment = (self.moment_to[:, e] - self.moment_to[:, p] + (
-            ends + (self.x[e], self.y[e])) * part * self.turn[e] + (
-            ends + (self.x[p], self.y[p])) * cross)
-        twice = self.turn_to[e] - self.turn_to[p] + part * self.turn[e] + cross
-        way, component = np.where(e >= p, 1.0, -1.0), self.owner[p]
-        moment, twice = way * moment, way * twice
-        other = (self.moments[:, component] - moment) / (self.turns[component] - twice)
-        return np.hypot(*(moment / twice - other)) / 3
+    def necks(self, found: Sequence[_Across]) -> list[_Neck]:
+        """Return what was measured, once more in smaller steps."""
+        if not found:
+            return []
+        owner = np.array([one.owner for one in found])
+        start = self.starts[owner]
+        first = start + [one.vertex for one in found]
+        ways = self.way[first][:, None] + np.array([one.way for one in found])[:, None]
+        ways = ways + self.lengths[owner][:, None] * (_FINE / _STEPS)
+        ends = np.interp(ways, self.way, self.points)
+        widths = np.abs(ends - self.points[first][:, None])
+        nearest = np.arange(len(found)), widths.argmin(axis=1)
+        edges = np.searchsorted(self.way, ways[nearest], side='right') - 1 - start
+        return [_Neck(one.vertex, edge, (round(end.real), round(end.imag)), width + 1,
+                      one.neck * (width + 1) / (one.width + 1), one.allowed)
+                for one, edge, end, width in zip(
+                    found, (edges % self.sizes[owner]).tolist(), ends[nearest].tolist(),
+                    widths[nearest].tolist(), strict=True)]

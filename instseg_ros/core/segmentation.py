@@ -26,8 +26,6 @@ from .settings import setting, Settings
 
 NO_DATA = 255
 MAX_INSTANCES = int(np.iinfo(np.uint16).max)
-# Components are surveyed together until their boxes have so many pixels.
-_TOGETHER = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,9 @@ class SegmentationSettings(Settings):
 
 
 class _Instance(NamedTuple):
-    """One instance: pixels, box, hull through the centres of its pixels, doubt of its cuts."""
+    """One instance: class, pixels, box, hull through the pixels' centres, doubt of its cuts."""
 
+    class_id: int
     area: int
     box: tuple[int, int, int, int]
     hull: Hull
@@ -103,20 +102,19 @@ def segment_instances(mask: npt.NDArray[np.uint8], settings: SegmentationSetting
     """
     check_mask(mask)
     keep = _Keep(1 if settings.opens else settings.size_threshold, mask.size)
-    labels, class_ids, found, sizes = _segment(mask, settings, keep)
+    labels, found, sizes = _segment(mask, settings, keep)
     if len(sizes) > MAX_INSTANCES:
-        limit = int(np.partition(sizes, -MAX_INSTANCES)[-MAX_INSTANCES])
-        keep = _Keep(limit, MAX_INSTANCES - int(np.count_nonzero(sizes > limit)))
-        labels, class_ids, found, _ = _segment(mask, settings, keep)
+        areas = np.array(sizes)
+        limit = int(np.partition(areas, -MAX_INSTANCES)[-MAX_INSTANCES])
+        keep = _Keep(limit, MAX_INSTANCES - int(np.count_nonzero(areas > limit)))
+        labels, found, _ = _segment(mask, settings, keep)
     areas = np.array([instance.area for instance in found], np.int64)
     boxes = np.array([instance.box for instance in found], np.int32).reshape(-1, 4)
-    hulls = [instance.hull for instance in found]
-    # Hull area and doubt.
-    shapes = np.array([instance[3:] for instance in found], np.float64).reshape(-1, 2)
-    classes_found = np.array(class_ids, np.uint8)
-    return Instances(labels, classes_found, areas,
-                     scores(classes_found, areas, boxes, shapes[:, 0], shapes[:, 1]), boxes,
-                     oriented_boxes(hulls, areas))
+    hull_areas = np.array([instance.hull_area for instance in found], np.float64)
+    doubts = np.array([instance.doubt for instance in found], np.float64)
+    class_ids = np.array([instance.class_id for instance in found], np.uint8)
+    return Instances(labels, class_ids, areas, scores(class_ids, areas, boxes, hull_areas, doubts),
+                     boxes, oriented_boxes([instance.hull for instance in found], areas))
 
 
 def check_mask(mask: npt.NDArray[np.uint8]) -> None:
@@ -139,31 +137,28 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
     ------
     class_id : int
     binary : ndarray of shape (h, w), uint8
-        255 on the pixels of the class, in the smallest box around them.
+        1 on the pixels of the class, in the smallest box around them or the whole frame.
     x, y : int
         The box's corner.
 
     """
     ignored = {0, NO_DATA, *settings.ignored_classes}
-    present = []
-    top = int(mask.max())
-    rest: npt.NDArray[Any] = mask
-    binary = (mask == top).view(np.uint8)
-    # Most masks have one class; and a histogram takes longer than these passes for a handful.
-    left = cv2.countNonZero(mask) - cv2.countNonZero(binary)
-    while top:
-        present.append(top)
-        if not left:
-            break
-        rest = cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV)[1]
+    total = left = cv2.countNonZero(mask)
+    # 256 - class id, so that the largest is next; a histogram takes longer for a handful.
+    rest: npt.NDArray[Any] = np.negative(mask)
+    while left:
         top = int(rest.max())
-    del rest
-    for class_id in reversed(present):
-        if class_id not in ignored:
-            if len(present) > 1:
-                binary = (mask == class_id).view(np.uint8)
+        binary = (mask == 256 - top).view(np.uint8)
+        count = cv2.countNonZero(binary)
+        left -= count
+        rest = cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV)[1] if left else mask
+        if 256 - top in ignored:
+            continue
+        if count == total:  # Most masks have one class.
+            yield 256 - top, binary, 0, 0
+        else:
             x, y, w, h = cv2.boundingRect(binary)
-            yield class_id, binary[y:y + h, x:x + w], x, y
+            yield 256 - top, binary[y:y + h, x:x + w], x, y
 
 
 def opened(binary: npt.NDArray[np.uint8], settings: SegmentationSettings) -> npt.NDArray[Any]:
@@ -180,45 +175,36 @@ def opened(binary: npt.NDArray[np.uint8], settings: SegmentationSettings) -> npt
 
 
 def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: _Keep,
-             ) -> tuple[npt.NDArray[np.uint16], list[int], list[_Instance], npt.NDArray[np.int64]]:
-    """Return labels, classes and instances, and the areas of all components worth keeping."""
+             ) -> tuple[npt.NDArray[np.uint16], list[_Instance], list[int]]:
+    """Return labels, instances, and the areas of all components worth keeping."""
     labels = np.zeros(mask.shape, np.uint16)
-    class_ids: list[int] = []
     found: list[_Instance] = []
-    sizes = np.empty(0, np.int64)
+    sizes: list[int] = []
+    waiting: list[tuple[int, Component]] = []
+    together, left = 0, keep.equal
     for class_id, binary, x, y in classes(without_specks(mask, keep.area), settings):
-        here = labels[y:y + binary.shape[0], x:x + binary.shape[1]]
-        instances: list[_Instance] = []
-        waiting: list[Component] = []
-        together = 0
-        some: list[int] = []
-        left = keep.equal - int(np.count_nonzero(sizes == keep.area))
-        for component in components(opened(binary, settings), keep.area):
+        before = len(found)
+        for component in components(opened(binary, settings), keep.area, (x, y)):
             if component.area == keep.area:
                 left -= 1
                 if left < 0:
                     continue
-            some.append(component.area)
-            if len(found) + len(instances) + len(waiting) == MAX_INSTANCES:
+            sizes.append(component.area)
+            if len(found) + len(waiting) == MAX_INSTANCES:
                 continue
+            waiting.append((class_id, component))
             if may_be_cut(component, settings):
-                waiting.append(component)
+                # What is cut needs its pixels, all at once no more than the frame has.
                 together += component.inside.size
-                if together > _TOGETHER:
-                    _cut(waiting, here, instances, len(found), settings)
+                if together > mask.size:
+                    _cut(waiting, labels, found, settings)
                     waiting, together = [], 0
-            else:
-                _add(component, here, instances, len(found))
-        _cut(waiting, here, instances, len(found), settings)
         if settings.opens:
-            instances = _grow_back(binary, here, instances, len(found), settings)
-        corner = np.array([x, y], np.int32)
-        found += [one._replace(box=(x + one.box[0], y + one.box[1], x + one.box[2],
-                                    y + one.box[3]), hull=one.hull + corner)
-                  for one in instances]
-        class_ids += [class_id] * len(instances)
-        sizes = np.concatenate([sizes, np.array(some, np.int64)])
-    return labels, class_ids, found, sizes
+            _cut(waiting, labels, found, settings)
+            waiting, together = [], 0
+            found[before:] = _grow_back(binary, labels, x, y, found[before:], before, settings)
+    _cut(waiting, labels, found, settings)
+    return labels, found, sizes
 
 
 def may_be_cut(component: Component, settings: SegmentationSettings) -> bool:
@@ -226,54 +212,39 @@ def may_be_cut(component: Component, settings: SegmentationSettings) -> bool:
     return settings.dist_threshold > 0 and component.may_be_two(settings.size_threshold)
 
 
-def _add(component: Component, labels: npt.NDArray[np.uint16], instances: list[_Instance],
-         count: int, doubt: float = 0.0) -> None:
-    """Label a whole component, and list it."""
-    component.paint(labels, count + len(instances) + 1)
-    instances.append(_Instance(component.area, component.box, component.hull,
-                               component.hull_area, doubt))
-
-
-def _cut(waiting: list[Component], labels: npt.NDArray[np.uint16], instances: list[_Instance],
-         count: int, settings: SegmentationSettings) -> None:
-    """Label the parts of components, after ``count`` instances of other classes; list them."""
-    solid = [component for component in waiting if not component.hollow]
-    waiting = [component for component in waiting if component.hollow]
+def _cut(waiting: list[tuple[int, Component]], labels: npt.NDArray[np.uint16],
+         found: list[_Instance], settings: SegmentationSettings) -> None:
+    """Label the parts of components, each with its class, and list them."""
+    cut = [component for _, component in waiting if may_be_cut(component, settings)]
+    solid = [component for component in cut if not component.hollow]
+    hollow = [component for component in cut if component.hollow]
+    room = MAX_INSTANCES - len(found) - len(waiting)
+    parts: dict[Component, list[tuple[Component, float]]] = {}
     if solid:
-        room = MAX_INSTANCES - count - len(instances) - len(waiting) - len(solid)
-        for pieces in necks.split(solid, settings.dist_threshold, settings.size_threshold, room):
-            for piece, cuts in pieces:
-                _add(piece, labels, instances, count, max(
-                    (cut.border.ratio / settings.dist_threshold for cut in cuts), default=0.0))
-    if not waiting:
-        return
-    surveys = splitting.survey(waiting)
-    for done, (component, found) in enumerate(zip(waiting, surveys, strict=True), 1):
-        parts = splitting.join(found, settings.dist_threshold, settings.size_threshold)
-        doubts = parts.doubts(settings.dist_threshold)
-        room = MAX_INSTANCES - count - len(instances) - (len(waiting) - done)
-        if not 1 < len(parts) <= room:
-            _add(component, labels, instances, count, doubts[0])
-            continue
-        x0, y0, x1, y1 = component.box
-        here = labels[y0:y1, x0:x1]
-        for part, pixels, contour in splitting.paint(parts, component.inside,
-                                                     settings.size_threshold):
-            np.copyto(here, count + len(instances) + 1, where=pixels.view(np.bool_),
-                      casting='unsafe')
-            hull = cv2.convexHull(contour) + np.array([x0, y0], np.int32)
-            x, y, w, h = cv2.boundingRect(hull)
-            instances.append(_Instance(cv2.countNonZero(pixels), (x, y, x + w, y + h), hull,
-                                       hull_area(hull), doubts[part - 1]))
+        for component, pieces in zip(solid, necks.split(
+                solid, settings.dist_threshold, settings.size_threshold, room), strict=True):
+            parts[component] = [(piece.component, max(
+                (cut.border.ratio / settings.dist_threshold for cut in piece.cuts), default=0.0))
+                for piece in pieces]
+            room -= len(pieces) - 1
+    if hollow:
+        parts.update(zip(hollow, splitting.split(
+            hollow, settings.dist_threshold, settings.size_threshold, room), strict=True))
+    for class_id, component in waiting:
+        for part, doubt in parts.get(component, ((component, 0.0),)):
+            part.paint(labels, len(found) + 1)
+            found.append(_Instance(class_id, part.area, part.box, part.hull, part.hull_area,
+                                   doubt))
 
 
-def _grow_back(binary: npt.NDArray[np.uint8], here: npt.NDArray[np.uint16],
+def _grow_back(binary: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint16], x: int, y: int,
                instances: list[_Instance], count: int, settings: SegmentationSettings,
                ) -> list[_Instance]:
     """Let the instances labelled from ``count + 1`` on grow over their class; drop small ones."""
     # Not above: SciPy takes a quarter of a second, which programs that never open can save.
     from scipy.ndimage import find_objects  # type: ignore[import-untyped]
 
+    here = labels[y:y + binary.shape[0], x:x + binary.shape[1]]
     own = np.where(here > count, here - np.uint16(count), np.uint16(0))
     steps = round(settings.dilate_iteration * (settings.dilate_kernel - 1) / 2)
     splitting.grow(own, binary, steps)
@@ -290,9 +261,10 @@ def _grow_back(binary: npt.NDArray[np.uint8], here: npt.NDArray[np.uint16],
         rows, columns = place
         inside = (own[place] == len(grown) + 1).view(np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
-                                       offset=(columns.start, rows.start))
+                                       offset=(x + columns.start, y + rows.start))
         hull = cv2.convexHull(contours[0])
         grown.append(old._replace(
-            area=area, box=(columns.start, rows.start, columns.stop, rows.stop),
+            area=area,
+            box=(x + columns.start, y + rows.start, x + columns.stop, y + rows.stop),
             hull=hull, hull_area=hull_area(hull)))
     return grown

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import Component, Hull, hull_area
+from .components import Component, components, Hull, hull_area
 
 # A component is analysed on a grid on which it covers about this many cells, so that the cost
 # does not grow with the picture; 700 to 20000 cells split 170 photos equally well.
@@ -516,8 +516,40 @@ def join(found: Survey, dist_threshold: float, min_area: float) -> Parts:
     return Parts(found, group, list(alive.values()), cuts, joined)
 
 
-def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
-          ) -> list[tuple[int, npt.NDArray[np.uint8], Hull]]:
+def split(components: Sequence[Component], dist_threshold: float, min_area: int, room: int,
+          ) -> list[list[tuple[Component, float]]]:
+    """
+    Cut components between their parts.
+
+    Parameters
+    ----------
+    components : sequence of Component
+        What to cut.
+    dist_threshold, min_area
+        As of :func:`join`.
+    room : int
+        No more cuts are made.
+
+    Returns
+    -------
+    list of list of (Component, float)
+        The parts of each component, at least one, and the doubts of their cuts.
+
+    """
+    done = []
+    for component, found in zip(components, survey(components), strict=True):
+        parts = join(found, dist_threshold, min_area)
+        pieces = [(component, 0.0)]
+        if 1 < len(parts) <= room + 1:
+            doubts = parts.doubts(dist_threshold)
+            pieces = [(piece, doubts[part - 1])
+                      for part, piece in paint(parts, component, min_area)]
+            room -= len(pieces) - 1
+        done.append(pieces)
+    return done
+
+
+def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, Component]]:
     """
     Give every pixel of a component its part.
 
@@ -525,71 +557,98 @@ def paint(parts: Parts, inside: npt.NDArray[np.uint8], min_area: int,
     ----------
     parts : Parts
         At most 65535.
-    inside : ndarray of shape (h + 2, w + 2), uint8
-        Non-zero on the component, with a border of zeros.
+    component : Component
+        What they are parts of.
     min_area : int
         A part that turns out to have fewer pixels goes to its neighbours.
 
     Returns
     -------
-    list of (part, pixels, contour)
-        The parts that are left, at least one. ``pixels``, ndarray of shape (h, w), uint8, is 1 on
-        the part, which is one 8-connected piece; ``contour`` is its outer border.
+    list of (int, Component)
+        The parts that are left, at least one, each one 8-connected piece.
 
     """
-    inside = inside[1:-1, 1:-1]
-    labels = spread(parts.group.astype(np.uint16)[parts.survey.basins], inside.shape)
+    inside = component.inside[1:-1, 1:-1]
+    x0, y0, _, _ = component.box
+    cells = parts.group.astype(np.uint16)[parts.survey.basins]
+    rows, columns = (_cells(size, count - 2) + 1
+                     for size, count in zip(inside.shape, cells.shape, strict=True))
+    labels = cells.take(columns, axis=1).take(rows, axis=0)
     labels *= inside
-    painted: dict[int, tuple[npt.NDArray[np.uint8], Hull]] = {}
+    painted: dict[int, Component] = {}
     for k in range(1, len(parts) + 1):
-        pixels = (labels == k).view(np.uint8)
-        contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-        if hierarchy is None:
-            continue
-        outer = [contours[n] for n in np.flatnonzero(hierarchy[0, :, 3] < 0)]
-        main = max(outer, key=cv2.contourArea)
-        for crumb in outer:
-            # Seen on the full grid, a part can have crumbs behind a border: they change sides.
-            if crumb is not main:
-                cv2.drawContours(pixels, [crumb], 0, 0, cv2.FILLED)
-        if cv2.countNonZero(pixels) >= max(min_area, 1):
-            painted[k] = pixels, main
+        x, y, w, h = cv2.boundingRect((cells == k).view(np.uint8))
+        top, bottom = np.searchsorted(rows, (y, y + h)).tolist()
+        left, right = np.searchsorted(columns, (x, x + w)).tolist()
+        piece = _main_piece(labels[top:bottom, left:right], k, (x0 + left, y0 + top), min_area)
+        if piece:
+            painted[k] = piece
     if not painted:
-        labels = inside.astype(np.uint16)
-        painted[1] = inside, main
-    elif (sum(cv2.countNonZero(pixels) for pixels, _ in painted.values())
-          < cv2.countNonZero(inside)):
-        labels[:] = 0
-        for k, (pixels, _) in painted.items():
-            np.copyto(labels, k, where=pixels.view(np.bool_), casting='unsafe')
-        _give_away(labels, inside)
-        for k in painted:
-            pixels = (labels == k).view(np.uint8)
-            painted[k] = pixels, cv2.findContours(pixels, cv2.RETR_EXTERNAL,
-                                                  cv2.CHAIN_APPROX_SIMPLE)[0][0]
-    return [(k, pixels, contour) for k, (pixels, contour) in painted.items()]
+        return [(1, component)]
+    if sum(piece.area for piece in painted.values()) < component.area:
+        for k in _give_away(labels, inside):
+            piece = _main_piece(labels, k, (x0, y0), 1)
+            assert piece
+            painted[k] = piece
+    return list(painted.items())
 
 
-def _give_away(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8]) -> None:
-    """Give each piece of a component that has no label to the part it touches most."""
-    free = inside * (labels == 0)
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(free, connectivity=8)
-    left = list(range(1, count))
+def _main_piece(labels: npt.NDArray[np.uint16], label: int, corner: tuple[int, int],
+                min_area: int) -> Component | None:
+    """
+    Return the largest piece of a label in a crop, if it is large enough.
+
+    Seen on the full grid, a part can have crumbs behind a border: they lose their label, and so
+    does what is too small.
+    """
+    x0, y0 = corner[0] - 1, corner[1] - 1
+    pixels = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), np.uint8)
+    np.equal(labels, label, out=pixels[1:-1, 1:-1].view(np.bool_))
+    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
+                                           offset=(x0, y0))
+    if hierarchy is None:
+        return None
+    outer = [contour for contour, (_, _, _, of) in zip(contours, hierarchy[0].tolist(),
+                                                       strict=True) if of < 0]
+    main = max(outer, key=cv2.contourArea)
+    for crumb in outer:
+        if crumb is not main:
+            cv2.drawContours(pixels, [crumb], 0, 0, cv2.FILLED, offset=(-x0, -y0))
+    area = cv2.countNonZero(pixels)
+    if area < max(min_area, 1):
+        labels[labels == label] = 0
+        return None
+    if len(outer) > 1:
+        labels[(labels == label) & (pixels[1:-1, 1:-1] == 0)] = 0
+    x, y, w, h = cv2.boundingRect(main)
+    return Component(area, (x, y, x + w, y + h), main,
+                     pixels[y - y0 - 1:y - y0 + h + 1, x - x0 - 1:x - x0 + w + 1], hollow=True)
+
+
+def _give_away(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8]) -> set[int]:
+    """Give each piece that has no label to the label it touches most; return which grew."""
+    grown: set[int] = set()
+    left = list(components(inside * (labels == 0), 1))
     while left:
         waiting = []
         for piece in left:
-            x, y, w, h, _ = stats[piece].tolist()
-            around = np.s_[max(y - 1, 0):y + h + 1, max(x - 1, 0):x + w + 1]
-            pixels = (pieces[around] == piece).view(np.uint8)
-            votes = np.bincount(labels[around][cv2.dilate(pixels, _NEIGHBOURS) != 0])
+            x0, y0, x1, y1 = piece.box
+            x0, y0 = max(x0 - 1, 0), max(y0 - 1, 0)
+            around = labels[y0:y1 + 1, x0:x1 + 1]
+            pixels = piece.inside[y0 - piece.box[1] + 1:, x0 - piece.box[0] + 1:][
+                :around.shape[0], :around.shape[1]]
+            votes = np.bincount(around[cv2.dilate(pixels, _NEIGHBOURS) != 0])
             votes[0] = 0
             if votes.any():
-                labels[around][pixels != 0] = votes.argmax()
+                best = int(votes.argmax())
+                around[pixels != 0] = best
+                grown.add(best)
             else:
                 waiting.append(piece)
         if len(waiting) == len(left):
-            return
+            break
         left = waiting
+    return grown
 
 
 def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
