@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from .components import Component, Hull
 from .splitting import Border
@@ -149,6 +148,11 @@ def _halves(component: Component, neck: _Neck, min_area: int,
     start, end = neck.start, np.array([[neck.end]], np.int32)
     side = np.concatenate([component.contour[start:neck.edge + 1], end] if start <= neck.edge else
                           [end, component.contour[neck.edge + 1:start + 1]])
+    # Versions of OpenCV draw slanting lines differently, those from pixel to pixel alike.
+    way = side[0] - side[-1]
+    steps = max(int(np.abs(way).max()), 1)
+    line = side[-1] + np.rint(np.arange(1, steps)[:, None] * (way / steps)).astype(np.int32)
+    side = np.concatenate([side, line[:, None]])
     rest = inside.copy()
     cv2.drawContours(rest, [side], 0, 0, cv2.FILLED, offset=(1 - x0, 1 - y0))
     contours, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
@@ -156,29 +160,28 @@ def _halves(component: Component, neck: _Neck, min_area: int,
     if not contours:
         return None
     main = contours[0]
-    if len(contours) > 1:
+    crumbs = len(contours) > 1
+    if crumbs:
         # Crumbs behind the cut change sides.
         main = max(contours, key=cv2.contourArea)
         rest[:] = 0
         cv2.drawContours(rest, [main], 0, 1, cv2.FILLED, offset=(1 - x0, 1 - y0))
-    other = inside - rest
-    others, _ = cv2.findContours(other, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
-    if len(others) != 1:
-        return None
     area = cv2.countNonZero(rest)
     if min(area, component.area - area) < max(min_area, 1):
         return None
-    return (_framed(rest, main, area, corner),
-            _framed(other, others[0], component.area - area, corner))
+    if crumbs or not inside[line[:, 1] - corner[1], line[:, 0] - corner[0]].all():
+        contours, _ = cv2.findContours(inside - rest, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
+                                       offset=corner)
+        if len(contours) != 1:
+            return None
+        side = contours[0]
+    return _bounded(area, main), _bounded(component.area - area, side)
 
 
-def _framed(pixels: npt.NDArray[np.uint8], contour: Hull, area: int, corner: tuple[int, int],
-            ) -> Component:
-    """Return a component of what is in a crop with this corner."""
+def _bounded(area: int, contour: Hull) -> Component:
+    """Return the component within a border."""
     x, y, w, h = cv2.boundingRect(contour)
-    left, top = x - corner[0], y - corner[1]
-    return Component(area, (x, y, x + w, y + h), contour,
-                     pixels[top - 1:top + h + 1, left - 1:left + w + 1])
+    return Component(area, (x, y, x + w, y + h), contour)
 
 
 def _necks(components: Sequence[Component], dist_threshold: float, min_area: int,
