@@ -144,19 +144,20 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
     """
     ignored = {0, NO_DATA, *settings.ignored_classes}
     total = left = cv2.countNonZero(mask)
+    top = int(mask.max())
+    binary = (mask == top).view(np.uint8)
+    if cv2.countNonZero(binary) == total:  # Most masks have one class.
+        if top not in ignored:
+            yield top, binary, 0, 0
+        return
     # 256 - class id, so that the largest is next; a histogram takes longer for a handful.
     rest: npt.NDArray[Any] = np.negative(mask)
     while left:
         top = int(rest.max())
-        binary = (mask == 256 - top).view(np.uint8)
-        count = cv2.countNonZero(binary)
-        left -= count
+        binary = (rest == top).view(np.uint8)
+        left -= cv2.countNonZero(binary)
         rest = cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV)[1] if left else mask
-        if 256 - top in ignored:
-            continue
-        if count == total:  # Most masks have one class.
-            yield 256 - top, binary, 0, 0
-        else:
+        if 256 - top not in ignored:
             x, y, w, h = cv2.boundingRect(binary)
             yield 256 - top, binary[y:y + h, x:x + w], x, y
 
