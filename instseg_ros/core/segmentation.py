@@ -46,7 +46,7 @@ class SegmentationSettings(Settings):
         0.5, "Where touching objects are cut, relative to an object's own half width: "
         '0 never cuts, higher cuts more readily', low=0, high=1)
     size_threshold: int = setting(
-        30, 'Instances of fewer pixels are dropped', unit='px', low=0, high=10_000_000)
+        20, 'Instances of fewer pixels are dropped', unit='px', low=0, high=10_000_000)
     ignored_classes: tuple[int, ...] = setting(
         (), 'Class ids that never become instances, besides 0 (background) and 255 (no data)',
         low=0, high=255)
