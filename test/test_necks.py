@@ -84,5 +84,16 @@ def test_parts_are_the_component_and_keep_to_min_area_and_room():
 def test_measured_in_groups_the_cuts_are_the_same(monkeypatch):
     mask = discs((60, 50), (112, 50), (164, 60), (200, 150), (250, 150))
     together = [piece.cuts for piece in pieces(mask)]
-    monkeypatch.setattr(necks, '_TOGETHER', 50)
+    monkeypatch.setattr(necks, '_TOGETHER', 2)
     assert [piece.cuts for piece in pieces(mask)] == together
+
+
+@pytest.mark.parametrize('way', [(52, 0), (49, 19), (33, 41)])
+def test_borders_of_parts_go_from_pixel_to_pixel(way):
+    """Versions of OpenCV draw other lines differently."""
+    found = pieces(discs((80, 90), (80 + way[0], 90 + way[1])))
+    assert len(found) == 2
+    for piece in found:
+        border = piece.component.contour[:, 0]
+        x, y = np.abs(np.roll(border, -1, axis=0) - border).T
+        assert ((x == 0) | (y == 0) | (x == y)).all()
