@@ -144,10 +144,13 @@ def _halves(component: Component, neck: _Neck, min_area: int,
     """Return the sides of a neck, if both are one piece and large enough."""
     x0, y0, _, _ = component.box
     inside, corner = component.inside, (x0 - 1, y0 - 1)
-    # The side that does not go over the first vertex, with the pixels of the line across.
-    start, end = neck.start, np.array([[neck.end]], np.int32)
-    side = np.concatenate([component.contour[start:neck.edge + 1], end] if start <= neck.edge else
-                          [end, component.contour[neck.edge + 1:start + 1]])
+    # The smaller side has the line across: so it does not matter how the component lies.
+    end = np.array([[neck.end]], np.int32)
+    ring = np.concatenate([component.contour[neck.start:], component.contour[:neck.start]])
+    beyond = (neck.edge - neck.start) % len(ring) + 1
+    side = np.concatenate([ring[:beyond], end])
+    if 2 * cv2.contourArea(side) > cv2.contourArea(ring):
+        side = np.concatenate([end, ring[beyond:], ring[:1]])
     # Versions of OpenCV draw slanting lines differently, those from pixel to pixel alike.
     way = side[0] - side[-1]
     steps = max(int(np.abs(way).max()), 1)

@@ -67,14 +67,14 @@ def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int6
     """Return, for each instance, the largest area of its class in reach, its own included."""
     largest = areas.copy()
     reach = REACH * np.sqrt(areas)
-    # Sorted along x, the neighbours of a block lie in a strip: never all pairs.
-    # Sorted along x, the neighbours of a block lie in a strip: never all pairs.
+    # Sorted along x, the neighbours of a block follow one another: never all pairs.
     order = np.argsort(boxes[:, 0], kind='stable')
+    lefts, rights = boxes[order, 0], np.maximum.accumulate(boxes[order, 2])
     for start in range(0, len(order), _BLOCK):
         block = order[start:start + _BLOCK]
-        near = order if len(order) <= _BLOCK else np.flatnonzero(
-            (boxes[:, 2] > (boxes[block, 0] - reach[block]).min())
-            & (boxes[:, 0] < (boxes[block, 2] + reach[block]).max()))
+        near = order[
+            np.searchsorted(rights, (boxes[block, 0] - reach[block]).min(), side='right'):
+            np.searchsorted(lefts, (boxes[block, 2] + reach[block]).max())]
         # Corners, x and y, of each of the block beside each that may be near.
         one, other = boxes[block].T.reshape(2, 2, -1, 1), boxes[near].T.reshape(2, 2, 1, -1)
         gaps = np.maximum(one[0] - other[1], other[0] - one[1])
