@@ -64,9 +64,10 @@ class _Neck(NamedTuple):
     start: int
     edge: int
     end: tuple[int, int]
+    ahead: bool  # Whether the smaller side lies from start to edge.
     width: float
     neck: float
-    allowed: float  # logarithm of what the sizes and shapes of the sides add
+    allowed: float  # Logarithm of what the sizes and shapes of the sides add.
 
 
 def split(components: Sequence[Component], dist_threshold: float, min_area: int, room: int,
@@ -143,20 +144,20 @@ def _halves(component: Component, neck: _Neck, min_area: int,
             ) -> tuple[Component, Component] | None:
     """Return the sides of a neck, if both are one piece and large enough."""
     x0, y0, _, _ = component.box
-    inside, corner = component.inside, (x0 - 1, y0 - 1)
+    corner = x0 - 1, y0 - 1
     # The smaller side has the line across: so it does not matter how the component lies.
     end = np.array([[neck.end]], np.int32)
-    ring = np.concatenate([component.contour[neck.start:], component.contour[:neck.start]])
-    beyond = (neck.edge - neck.start) % len(ring) + 1
-    side = np.concatenate([ring[:beyond], end])
-    if 2 * cv2.contourArea(side) > cv2.contourArea(ring):
-        side = np.concatenate([end, ring[beyond:], ring[:1]])
+    side = np.concatenate(
+        [*_stretch(component.contour, neck.start, neck.edge), end] if neck.ahead else
+        [end, *_stretch(component.contour, neck.edge + 1, neck.start)])
     # Versions of OpenCV draw slanting lines differently, those from pixel to pixel alike.
     way = side[0] - side[-1]
     steps = max(int(np.abs(way).max()), 1)
     line = side[-1] + np.rint(np.arange(1, steps)[:, None] * (way / steps)).astype(np.int32)
     side = np.concatenate([side, line[:, None]])
-    rest = inside.copy()
+    rest = component.inside
+    straight = rest[line[:, 1] - corner[1], line[:, 0] - corner[0]].all()
+    component.pixels = None  # Drawn again if need be.
     cv2.drawContours(rest, [side], 0, 0, cv2.FILLED, offset=(1 - x0, 1 - y0))
     contours, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
                                    offset=corner)
@@ -172,13 +173,20 @@ def _halves(component: Component, neck: _Neck, min_area: int,
     area = cv2.countNonZero(rest)
     if min(area, component.area - area) < max(min_area, 1):
         return None
-    if crumbs or not inside[line[:, 1] - corner[1], line[:, 0] - corner[0]].all():
-        contours, _ = cv2.findContours(inside - rest, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
-                                       offset=corner)
+    if crumbs or not straight:
+        contours, _ = cv2.findContours(component.inside - rest, cv2.RETR_CCOMP,
+                                       cv2.CHAIN_APPROX_SIMPLE, offset=corner)
         if len(contours) != 1:
             return None
         side = contours[0]
     return _bounded(area, main), _bounded(component.area - area, side)
+
+
+def _stretch(contour: Hull, first: int, last: int) -> tuple[Hull, ...]:
+    """Return what must be put together for the vertices from one to another."""
+    if first <= last:
+        return contour[first:last + 1],
+    return contour[first:], contour[:last + 1]
 
 
 def _bounded(area: int, contour: Hull) -> Component:
@@ -227,6 +235,7 @@ class _Across(NamedTuple):
     owner: int
     vertex: int
     way: float
+    ahead: bool
     width: float
     neck: float
     allowed: float
@@ -303,7 +312,8 @@ class _Outlines:
         allowed = (ALLOWED[3] * np.log(area.min(axis=0) / area.max(axis=0))
                    + ALLOWED[4] * np.log(np.maximum(slim / _SLIM, 1)))
         neck = necks[at]
-        figures = borders[0][at], width[at], neck, allowed, neck * np.exp(-allowed)
+        figures = (borders[0][at], area[0] < area[1], width[at], neck, allowed,
+                   neck * np.exp(-allowed))
         return [_Across(*bottoms[n], *measured) for n, *measured in zip(
             row.tolist(), *(figure.tolist() for figure in figures), strict=True)]
 
@@ -320,7 +330,7 @@ class _Outlines:
         widths = np.abs(ends - self.points[first][:, None])
         nearest = np.arange(len(found)), widths.argmin(axis=1)
         edges = np.searchsorted(self.way, ways[nearest], side='right') - 1 - start
-        return [_Neck(one.vertex, edge, (round(end.real), round(end.imag)), width + 1,
+        return [_Neck(one.vertex, edge, (round(end.real), round(end.imag)), one.ahead, width + 1,
                       one.neck * (width + 1) / (one.width + 1), one.allowed)
                 for one, edge, end, width in zip(
                     found, (edges % self.sizes[owner]).tolist(), ends[nearest].tolist(),
