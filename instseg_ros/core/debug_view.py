@@ -176,11 +176,11 @@ def _looked_at(component: Component, settings: SegmentationSettings,
     """Return distances to the border in pixels, basins from 1, and what was decided where."""
     inside = component.inside[1:-1, 1:-1]
     cut = may_be_cut(component, settings)
-    if component.hollow:
+    if component.hollow and cut:
         found, = splitting.survey([component])
         depth = splitting.spread(found.depth, inside.shape) * np.float32(math.sqrt(found.cell))
         basins = splitting.spread(found.basins, inside.shape)
-        return depth, basins, _joined(found, basins, depth, settings) if cut else []
+        return depth, basins, _joined(found, basins, depth, settings)
     depth = np.asarray(cv2.distanceTransform(component.inside, cv2.DIST_L2, 5))[1:-1, 1:-1]
     basins = inside.astype(np.uint16)
     if not cut:
