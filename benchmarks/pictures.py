@@ -1,4 +1,4 @@
-"""Make the pictures of ``docs/method.md``: ``python benchmarks/pictures.py``."""
+"""Make the pictures of the method and of tracking: ``python benchmarks/pictures.py``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.core import SegmentationSettings  # noqa: E402, I100
+from instseg_ros.cameras.synthetic import SyntheticScene  # noqa: E402, I100
+from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402
+from instseg_ros.core import Tracker, TrackingSettings  # noqa: E402
 from instseg_ros.core.debug_view import debug_view  # noqa: E402
+from instseg_ros.core.drawing import draw_overlay, OverlaySettings  # noqa: E402
 
 PICTURES = ROOT / 'docs' / 'images'
 MASKS = ROOT.parent / 'shared' / 'data' / 'masks'
@@ -35,6 +38,21 @@ def drawn() -> np.ndarray:
     return mask
 
 
+def followed(shown: tuple[float, ...] = (5.2, 5.4, 5.7, 6.3)) -> np.ndarray:
+    """Return moments of a drawn street: a blob of two, and a car behind people and a post."""
+    scene, tracker, tiles = SyntheticScene(640, 480, seed=13), Tracker(TrackingSettings()), []
+    for i in range(round(10 * max(shown)) + 1):
+        moment = scene.at(i / 10)
+        found = segment_instances(moment.mask, SegmentationSettings())
+        ids = [str(k) if k else '' for k in tracker.update(found, round(i * 1e8)).tolist()]
+        if i / 10 in shown:
+            tile = draw_overlay(moment.frame, found, ids, {7: 'car', 15: 'person'},
+                                OverlaySettings())
+            tiles.append(cv2.copyMakeBorder(tile[180:460, :440], 0, 4, 0, 4,
+                                            cv2.BORDER_CONSTANT, value=(255, 255, 255)))
+    return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
 def main() -> None:
     """Write all pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -47,6 +65,7 @@ def main() -> None:
     for name, mask in masks.items():
         cv2.imwrite(str(PICTURES / f'{name}.png'),
                     debug_view(mask, SegmentationSettings()).mosaic)
+    cv2.imwrite(str(PICTURES / 'tracking.jpg'), followed())
 
 
 if __name__ == '__main__':

@@ -2,7 +2,7 @@ from instseg_ros.cameras.synthetic import SyntheticScene
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.association import assign, common_shift, oriented_overlaps
-from instseg_ros.core.footprints import Footprints
+from instseg_ros.core.footprints import contacts, Footprints
 from instseg_ros.core.motion import Motion
 import numpy as np
 import pytest
@@ -62,6 +62,42 @@ def test_somebody_wholly_hidden_for_a_while_comes_out_with_the_same_id(step):
     assert [] in ids
     assert ids[0] == ids[-1] == [1]
     assert {i for frame in ids for i in frame} <= {0, 1}, 'crumbs at the kiosk get no ids'
+
+
+def test_the_id_of_what_a_lamp_post_cuts_in_two_is_at_the_larger_part():
+    frames = []
+    for x in range(10, 120, 5):
+        mask = drawn((x, 40, 60, 30))
+        mask[:, 85:91] = 0   # the lamp post
+        frames.append(segment_instances(mask, EVERYTHING))
+    tracker = Tracker(TrackingSettings())
+    for i, frame in enumerate(frames):
+        ids = tracker.update(frame, i * FRAME_NS)
+        assert ids[frame.areas.argmax()] == 1
+        assert np.count_nonzero(ids) == 1
+    assert max(len(frame) for frame in frames) == 2
+
+
+def test_the_border_of_the_frame_does_not_hide_how_fast_somebody_enters():
+    scenes = []
+    for x in range(-40, 130, 6):
+        mask = drawn((x, 20, 40, 60))
+        mask[:, 45:90] = 0   # a kiosk, reached before all of the object is in the frame
+        scenes.append(segment_instances(mask, EVERYTHING))
+    ids = run(Tracker(TrackingSettings()), scenes)
+    assert [] in ids
+    assert ids[-1] == [1]
+    assert {i for frame in ids for i in frame} == {1}
+
+
+def test_pieces_that_grow_together_are_one_object_from_then_on():
+    tracker = Tracker(TrackingSettings(confirm_frames=1))
+    pieces, whole = seen((0, 20, 6, 20), (0, 60, 8, 30)), seen((0, 20, 14, 70))
+    assert sorted(run(tracker, [pieces] * 3)[-1]) == [1, 2]
+    grown = run(tracker, [whole] * 24, start=3 * FRAME_NS)
+    assert grown == [grown[0]] * 24
+    apart = run(tracker, [seen((0, 20, 14, 30), (30, 20, 14, 70))] * 2, start=27 * FRAME_NS)
+    assert sorted(apart[-1]) == [*grown[0], 3], 'the other piece was not waited for'
 
 
 def test_one_frame_is_enough_when_settings_say_so():
@@ -264,6 +300,15 @@ def test_footprints_count_common_pixels_after_moving():
     assert prints.overlaps(np.array([[3, 2], [3, 2.0]]), moved, 2).tolist() == [[25, 0], [0, 36]]
     assert prints.overlaps(np.array([[-99, 0], [0, 99.0]]), moved, 2).sum() == 0
     assert prints.centres.tolist() == [[7.5, 7.5], [23.0, 15.0]]
+
+
+def test_contacts_are_the_share_of_a_side_along_another_object():
+    labels = np.zeros((60, 80), np.uint16)
+    labels[20:40, 10:30], labels[20:30, 30:60], labels[44:50, 30:60] = 1, 2, 3
+    boxes = np.array([(10, 20, 30, 40), (30, 20, 60, 30), (30, 44, 60, 50.0)])
+    assert contacts(labels, boxes, stride=1).tolist() == [
+        [0, 0, 0.5, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert contacts(np.zeros((0, 0), np.uint16), boxes).tolist() == np.zeros((3, 4)).tolist()
 
 
 def test_oriented_boxes_are_alike_by_place_size_and_angle():

@@ -24,8 +24,6 @@ class Footprints:
         Which object, 0..T-1.
     counts : ndarray of shape (T,), int64
         Sampled pixels of each object.
-    centres : ndarray of shape (T, 2), float64
-        x, y of the centre of mass of each object, pixels; pixel (x, y) has its own at + 0.5.
 
     """
 
@@ -33,20 +31,19 @@ class Footprints:
     y: npt.NDArray[np.int32]
     owner: npt.NDArray[np.int32]
     counts: npt.NDArray[np.int64]
-    centres: npt.NDArray[np.float64]
 
     @classmethod
     def none(cls) -> Footprints:
         """Return the footprints of no objects."""
         pixels = np.zeros(0, np.int32)
-        return cls(pixels, pixels, pixels, np.zeros(0, np.int64), np.zeros((0, 2)))
+        return cls(pixels, pixels, pixels, np.zeros(0, np.int64))
 
     @classmethod
     def of(cls, labels: npt.NDArray[np.uint16], count: int, stride: int = 1) -> Footprints:
         """
         Return the footprints of labels 1..`count`, from every `stride`-th row and column.
 
-        An object that the stride misses has no pixels and the centre (0.5, 0.5).
+        An object that the stride misses has no pixels.
         """
         sampled = np.ascontiguousarray(labels[::stride, ::stride])
         # Of bools, nonzero takes a quarter of the time; and one division does for both.
@@ -55,11 +52,18 @@ class Footprints:
         width, flat = np.int32(sampled.shape[1]), flat.astype(np.int32)
         y = flat // width
         x = flat - y * width
-        counts = np.bincount(owner, minlength=count)
-        some = np.maximum(counts, 1)
-        centres = np.stack([np.bincount(owner, x, count) / some,
-                            np.bincount(owner, y, count) / some], axis=1)
-        return cls(x * stride, y * stride, owner, counts, centres * stride + 0.5)
+        return cls(x * stride, y * stride, owner, np.bincount(owner, minlength=count))
+
+    @property
+    def centres(self) -> npt.NDArray[np.float64]:
+        """
+        Return x, y of the centre of mass of each object, (T, 2) in pixels.
+
+        Pixel (x, y) has its own at + 0.5; an object without pixels has it at (0.5, 0.5).
+        """
+        count, some = len(self.counts), np.maximum(self.counts, 1)
+        return np.stack([np.bincount(self.owner, self.x, count) / some,
+                         np.bincount(self.owner, self.y, count) / some], axis=1) + 0.5
 
     def overlaps(self, shift: npt.NDArray[np.float64], labels: npt.NDArray[np.uint16], count: int
                  ) -> npt.NDArray[np.int64]:
@@ -92,16 +96,44 @@ class Footprints:
         return table.reshape(len(self.counts), count + 1)[:, 1:]
 
     def placed(self, rows: npt.NDArray[np.intp], total: int) -> Footprints:
-        """Return a set of `total` objects in which object ``t`` became ``rows[t]``; -1 drops."""
+        """
+        Return a set of `total` objects in which object ``t`` became ``rows[t]``; -1 drops.
+
+        Several may become one.
+        """
         owner = rows.astype(np.int32)[self.owner]
         kept = owner >= 0
-        counts, centres = np.zeros(total, np.int64), np.zeros((total, 2))
-        chosen = rows >= 0
-        counts[rows[chosen]], centres[rows[chosen]] = self.counts[chosen], self.centres[chosen]
-        return Footprints(self.x[kept], self.y[kept], owner[kept], counts, centres)
+        owner = owner[kept]
+        return Footprints(self.x[kept], self.y[kept], owner, np.bincount(owner, minlength=total))
 
     def merged(self, other: Footprints) -> Footprints:
         """Return both as one set of as many objects; no object may have pixels in both."""
         return Footprints(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]),
-                          np.concatenate([self.owner, other.owner]), self.counts + other.counts,
-                          self.centres + other.centres)
+                          np.concatenate([self.owner, other.owner]), self.counts + other.counts)
+
+
+def contacts(labels: npt.NDArray[np.uint16], boxes: npt.NDArray[np.float64], stride: int = 4
+             ) -> npt.NDArray[np.float64]:
+    """
+    Return how much of each side of each object's box lies along another object, (N, 4).
+
+    Parameters
+    ----------
+    labels : ndarray of shape (H, W), uint16
+        0 background, 1..N.
+    boxes : ndarray of shape (N, 4), float64
+        x0, y0, x1, y1 of each label, pixels; the result has the same order of sides.
+    stride : int
+        Only every so many rows and columns are looked at.
+
+    """
+    found = np.zeros((len(boxes) + 1, 4))
+    sampled = np.ascontiguousarray(labels[::stride, ::stride])
+    for axis, low, high in ((0, sampled[:, :-1], sampled[:, 1:]), (1, sampled[:-1], sampled[1:])):
+        at = (low != high) & (low != 0) & (high != 0)
+        if not at.any():
+            continue
+        found[:, axis] = np.bincount(high[at], minlength=len(found))
+        found[:, axis + 2] = np.bincount(low[at], minlength=len(found))
+    lengths = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)[:, ::-1]
+    return found[1:] * stride / np.tile(lengths, 2)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 # In object sizes (square root of the area) and seconds, so that one set of numbers fits a person
 # near the camera, one far away, and a nucleus. Tuned on drawn scenes, checked on real ones.
 SEEN_NOISE = 0.04      # sizes: how much the centre of a mask trembles
-START_SPEED = 1.0      # sizes / s: a walking person covers about 1.7, a car in town 2 to 4
+START_SPEED = 2.0      # sizes / s: a walking person covers about 1.7, a car in town 2 to 4
 SPEED_CHANGE = 1.2     # sizes / s per square root of a second
 
 

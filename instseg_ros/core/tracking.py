@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from .association import assign, box_overlaps, common_shift, oriented_overlaps, Table
-from .footprints import Footprints
+from .footprints import contacts, Footprints
 from .instances import Instances
-from .motion import Motion
+from .motion import Motion, SEEN_NOISE
 from .segmentation import SegmentationSettings
 from .settings import setting, Settings
 
@@ -23,6 +23,12 @@ SAMPLED_SIDE = 160   # px: masks of larger frames are compared on every 2nd, 3rd
 SAMPLES_ACROSS = 8   # long as the smallest object still has this many across
 INSIDE = 0.6         # share of an expected mask inside one instance that says: it is in there
 FRAGMENT = 0.5       # share of a new instance on a followed object that says: a part of it
+ROOM = 1.2           # times the area of the whole: how much all its parts may have
+COVERED = 0.25       # share of a side of the box along another object: hidden by that one
+SUSPECT = 4.0        # variances: doubt in a side that may be the edge of what hides the object
+STARTLING = 2.0      # standard deviations: from there on a surprise is doubted
+NEVER = 1e6          # doubt in a side that says nothing
+SETTLED_S = 0.5      # s for which an object must have been seen to be known inside a blob
 RETURN = 0.25        # likeness below which an unseen track does not come back
 RETURN_BOXES = 0.3   # the same without masks, which say less
 LEAP_SPEED = 8.0     # sizes / s: how fast an object may dart off that nothing else explains
@@ -63,6 +69,8 @@ class _View:
     boxes: npt.NDArray[np.float64]
     oriented: npt.NDArray[np.float64]
     centres: npt.NDArray[np.float64]
+    covered: npt.NDArray[np.float64]   # (N, 4): share of each side along another instance
+    cut: npt.NDArray[np.bool_]         # (N, 4): sides where the frame cuts it off
 
 
 class Tracker:
@@ -109,6 +117,7 @@ class Tracker:
         self._class_ids = np.zeros(0, np.uint8)
         self._areas = np.zeros(0)
         self._boxes = np.zeros((0, 4))            # as last seen, at _anchors
+        self._cut = np.zeros((0, 4), bool)        # sides where the frame cut it off
         self._oriented = np.zeros((0, 5))
         self._centres = np.zeros((0, 2))
         self._anchors = np.zeros((0, 2))          # position when mask, boxes, centre were taken
@@ -116,6 +125,7 @@ class Tracker:
         self._whole_anchors = np.zeros((0, 2))
         self._times_seen = np.zeros(0, np.int64)
         self._unseen_s = np.zeros(0)
+        self._seen_s = np.zeros(0)                # how long it has been seen alone
         self._present = np.zeros(0, bool)         # seen in the last frame, or known to be behind
         self._shape: tuple[int, ...] | None = None
         self._stamp_ns = 0
@@ -186,7 +196,8 @@ class Tracker:
             self._motion.position += shift
             overlap, inside = self._overlaps(instances.labels, view)
         rows, columns = self._associate(overlap, inside, view)
-        ids = self._take_in(rows, columns, inside, view)
+        rows, columns, part_of, view = self._gather(rows, columns, view)
+        ids = self._take_in(rows, columns, part_of, inside, view)
         self._tolerant_frames = max(0, self._tolerant_frames - 1)
         return ids
 
@@ -210,16 +221,21 @@ class Tracker:
         areas = instances.areas.astype(np.float64)
         boxes = instances.boxes.astype(np.float64).reshape(-1, 4)
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        footprints = Footprints.none().placed(np.zeros(0, np.intp), count)
-        if instances.labels.size:
+        cut, covered = np.zeros((count, 4), bool), np.zeros((count, 4))
+        if not instances.labels.size:
+            footprints = Footprints.none().placed(np.zeros(0, np.intp), count)
+        else:
+            height, width = instances.labels.shape
+            cut[:, :2], cut[:, 2:] = boxes[:, :2] <= 0, boxes[:, 2:] >= (width, height)
             side = float(np.sqrt(areas.min(initial=np.inf)))
             stride = int(max(1, min(max(instances.labels.shape) / SAMPLED_SIDE,
                                     side / SAMPLES_ACROSS)))
             footprints = Footprints.of(instances.labels, count, stride)
             missed = footprints.counts == 0
             centres = np.where(missed[:, None], centres, footprints.centres)
+            covered = contacts(instances.labels, boxes)
         return _View(footprints, instances.class_ids, areas, boxes,
-                     instances.oriented_boxes.reshape(-1, 5), centres)
+                     instances.oriented_boxes.reshape(-1, 5), centres, covered, cut)
 
     @property
     def _has_masks(self) -> bool:
@@ -353,8 +369,69 @@ class Tracker:
             & (self._class_ids[rows][:, None] == view.class_ids[columns])
         return np.where(possible, 1 - distance / np.maximum(reach, 1e-9), 0)
 
-    def _take_in(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], inside: Table,
-                 view: _View) -> npt.NDArray[np.int64]:
+    def _gather(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], view: _View
+                ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp],
+                           _View]:
+        """
+        Put together again what a lamp post or a passer-by cuts into parts.
+
+        What lies in the box of a whole object, and leaves all its parts no larger than the whole,
+        belongs to it. The id is seen at the largest part.
+
+        Returns
+        -------
+        rows, columns : ndarray of shape (M,), intp
+            The pairs; those of objects with their largest part.
+        part_of : ndarray of shape (N,), intp
+            Row of the object that an instance is a further part of, or -1.
+        view : _View
+            In which the largest part stands for all of them.
+
+        """
+        part_of = np.full(len(view.areas), -1, np.intp)
+        confirmed = self._ids[rows] > 0
+        known, largest = rows[confirmed], columns[confirmed]
+        strangers = np.ones(len(view.areas), bool)
+        strangers[largest] = False
+        strange = np.flatnonzero(strangers)
+        if not (self._has_masks and len(known) and len(strange)):
+            return rows, columns, part_of, view
+        share = self._in_wholes(known, strange, view)
+        share[self._class_ids[known][:, None] != view.class_ids[strange][None]] = 0
+        # Where one leaves the frame another may enter it.
+        share[(view.cut[largest][:, None] & view.cut[strange][None]).any(axis=2)] = 0
+        room = ROOM * self._wholes[known, 4] - view.areas[largest]
+        areas, boxes = view.areas.copy(), view.boxes.copy()
+        centres, cut = view.centres.copy(), view.cut.copy()
+        for j in np.argsort(-view.areas[strange]):
+            part, area = strange[j], view.areas[strange[j]]
+            fits = np.where(area < room, share[:, j], 0)
+            i = int(fits.argmax())
+            if fits[i] <= INSIDE:
+                continue
+            room[i] -= area
+            other = largest[i]
+            total = areas[other] + area
+            centre = (centres[other] * areas[other] + view.centres[part] * area) / total
+            box = np.concatenate([np.minimum(boxes[other, :2], view.boxes[part, :2]),
+                                  np.maximum(boxes[other, 2:], view.boxes[part, 2:])])
+            cut[[other, part]] = cut[other] | cut[part]
+            if area > view.areas[other]:
+                largest[i], part = part, other
+            part_of[part] = known[i]
+            areas[largest[i]], boxes[largest[i]], centres[largest[i]] = total, box, centre
+        columns = columns.copy()
+        columns[confirmed] = largest
+        # Candidates for new tracks that turn out to be parts.
+        taken = part_of >= 0
+        taken[largest] = True
+        left = confirmed | ~taken[columns]
+        return (rows[left], columns[left], part_of,
+                replace(view, areas=areas, boxes=boxes, centres=centres, cut=cut))
+
+    def _take_in(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp],
+                 part_of: npt.NDArray[np.intp], inside: Table, view: _View
+                 ) -> npt.NDArray[np.int64]:
         """Correct the paired tracks, drop the lost ones, begin new ones; return the ids."""
         count = len(view.areas)
         confirmed = self._ids > 0
@@ -362,42 +439,40 @@ class Tracker:
         lies_in = (inside >= INSIDE) & confirmed[:, None]
         paired = np.zeros(len(self._ids), bool)
         paired[rows] = True
-        hidden = ~paired & lies_in.any(axis=1)
+        hidden = ~paired & lies_in.any(axis=1) & (self._seen_s >= SETTLED_S)
         crowded = np.zeros(len(self._ids), bool)
         crowded[rows] = (lies_in[:, columns].sum(axis=0) >= 2) \
             & (view.areas[columns] > 1.25 * self._areas[rows])
 
         covered = (inside * self._areas[:, None])[paired & confirmed].max(axis=0, initial=0)
         fragment = covered > FRAGMENT * view.areas
-        known, strangers = np.flatnonzero(paired & confirmed), np.ones(count, bool)
-        strangers[columns[confirmed[rows]]] = False
-        strange = np.flatnonzero(strangers)
-        if len(known) and len(strange):
-            fits = (self._areas[known][:, None] + view.areas[strange][None]
-                    < 1.2 * self._wholes[known, 4][:, None])
-            same = self._class_ids[known][:, None] == view.class_ids[strange][None]
-            fragment[strange] |= (fits & same & (self._in_wholes(known, strange, view) > 0.8)
-                                  ).any(axis=0)
+        fragment |= part_of >= 0
 
         # A blob of several says where none of them is: its tracks go on as expected.
         plain = ~crowded[rows]
         r, c = rows[plain], columns[plain]
+        self._seen_s[r] += self._dt
         sizes = np.sqrt(view.areas[c])
         jump = np.abs(np.log(view.areas[c] / np.maximum(self._areas[r], 1)))
+        jump[view.cut[c].any(axis=1)] = 0   # grows as it enters
         # The less of an object shows, the less that says about its motion. (Boxes of a detector
         # are of whole objects.)
         hidden_part = self._has_masks * HIDING * np.log(
             np.maximum(self._wholes[r, 4] / np.maximum(view.areas[c], 1), 1))
         surprise = self._surprise(r, c, view)
+        deviation = np.sqrt(self._motion.covariance[r, 0] + (SEEN_NOISE * sizes)**2)
+        jump += np.maximum(0, np.abs(surprise).max(axis=1) / deviation - STARTLING)
         self._motion.correct(r, self._motion.position[r] + surprise, sizes,
                              1 + 4 * jump + hidden_part + 8 * ~self._present[r])
         self._areas[r], self._boxes[r], self._oriented[r], self._centres[r] = (
             view.areas[c], view.boxes[c], view.oriented[c], view.centres[c])
-        self._anchors[r] = self._motion.position[r]
+        self._cut[r], self._anchors[r] = view.cut[c], self._motion.position[r]
         self._class_ids[r] = view.class_ids[c]
         # What hides a part does it for seconds: so long the whole is remembered.
         self._wholes[r, 4] *= np.exp(-self._dt / WHOLE_S)
-        most = self._areas[r] >= self._wholes[r, 4]
+        in_parts = np.zeros(len(self._ids), bool)
+        in_parts[part_of[part_of >= 0]] = True
+        most = (self._areas[r] >= self._wholes[r, 4]) & ~in_parts[r]
         self._wholes[r[most]] = np.column_stack([self._boxes, self._areas])[r[most]]
         self._whole_anchors[r[most]] = self._anchors[r[most]]
         self._unseen_s[rows], self._present = 0, paired | hidden
@@ -407,7 +482,8 @@ class Tracker:
         kept = paired | (confirmed & self._may_return(hidden))
         fresh = np.ones(count, bool)
         fresh[columns] = False
-        now = self._reindex(kept, r, c, fresh, view)
+        fresh[part_of >= 0] = False
+        now = self._reindex(kept, r, c, fresh, part_of, view)
         if not self._tolerant_frames:
             # What is there first did not pop up (as in ByteTrack).
             ready = (self._ids == 0) & (
@@ -435,13 +511,40 @@ class Tracker:
 
         On each axis the two sides of the box and the centre each have an opinion, and the least
         surprising one counts: while an object goes behind another, one side stands still and the
-        centre slows down, but the other side still moves as the object does.
+        centre slows down, but the other side still moves as the object does. Of an object that
+        is being hidden, a side that stands still while the other moves, or has another object
+        along it, is suspected to be the edge of what hides it; the border of the frame surely is.
         """
         moved = self._moved[rows]
-        opinions = np.stack([view.boxes[columns, :2] - self._boxes[rows, :2] - moved,
+        before, now = self._boxes[rows], view.boxes[columns]
+        opinions = np.stack([now[:, :2] - before[:, :2] - moved,
                              view.centres[columns] - self._centres[rows] - moved,
-                             view.boxes[columns, 2:] - self._boxes[rows, 2:] - moved])
-        return _least(opinions)
+                             now[:, 2:] - before[:, 2:] - moved])
+        if not self._has_masks:
+            return _least(opinions)
+        cut = view.cut[columns] | self._cut[rows]
+        sizes, sizes_before = now[:, 2:] - now[:, :2], before[:, 2:] - before[:, :2]
+        wider = np.log(np.maximum(sizes, 1) / np.maximum(sizes_before, 1))
+        larger = np.log(view.areas[columns] / np.maximum(self._areas[rows], 1))[:, None]
+        # Limbs that swing change the box and not the area.
+        hiding = (wider * larger > 0) & (np.abs(larger) > 0.5 * np.abs(wider)) \
+            & (np.abs(wider) >= np.abs(wider[:, ::-1]))
+        some = np.flatnonzero(hiding.any(axis=1) | cut.any(axis=1))
+        least = _least(opinions)
+        if len(some):
+            hiding, opinions, cut = hiding[some], opinions[:, some], cut[some].reshape(-1, 2, 2)
+            steps = np.abs(now - before)[some].reshape(-1, 2, 2)   # low and high side, axis
+            stands = steps < steps[:, ::-1] / 3
+            covered = view.covered[columns[some]].reshape(-1, 2, 2) > COVERED
+            sides = np.where(cut, NEVER, hiding[:, None] * (2 * covered + stands))
+            centre = np.where(cut.any(axis=1), NEVER, hiding)
+            doubt = np.stack([sides[:, 0], centre, sides[:, 1]])
+            doubt -= doubt.min(axis=0)
+            variance = (self._motion.covariance[rows[some], 0]
+                        + SEEN_NOISE**2 * self._areas[rows[some]])[:, None]
+            best = (SUSPECT * doubt + opinions**2 / variance).argmin(axis=0)
+            least[some] = np.take_along_axis(opinions, best[None], axis=0)[0]
+        return least
 
     def _may_return(self, hidden: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return which tracks, if unseen, are worth waiting for."""
@@ -458,8 +561,8 @@ class Tracker:
         return waiting
 
     def _reindex(self, kept: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp],
-                 columns: npt.NDArray[np.intp], fresh: npt.NDArray[np.bool_], view: _View
-                 ) -> npt.NDArray[np.intp]:
+                 columns: npt.NDArray[np.intp], fresh: npt.NDArray[np.bool_],
+                 part_of: npt.NDArray[np.intp], view: _View) -> npt.NDArray[np.intp]:
         """Keep some tracks, append fresh instances; return the new row of each old track."""
         new = np.flatnonzero(fresh)
         total = int(kept.sum()) + len(new)
@@ -467,16 +570,26 @@ class Tracker:
         # Masks: of this frame where a track was plainly seen or begins, else the old ones.
         from_view = np.full(len(fresh), -1, np.intp)
         from_view[columns], from_view[new] = now[rows], np.arange(total - len(new), total)
+        plain = np.zeros(len(kept), bool)
+        plain[rows] = True
+        parts = np.flatnonzero(part_of >= 0)
+        parts = parts[plain[part_of[parts]]]
+        from_view[parts] = now[part_of[parts]]
         from_before = now.copy()
         from_before[rows] = -1
-        self._footprints = self._footprints.placed(from_before, total).merged(
-            view.footprints.placed(from_view, total))
+        seen = view.footprints.placed(from_view, total)
+        unseen = (from_before >= 0).any()
+        self._footprints = (self._footprints.placed(from_before, total).merged(seen) if unseen
+                            else seen)
+        if not len(new) and kept.all():
+            return now
         self._motion.keep(kept)
         self._motion.add(view.centres[new], np.sqrt(view.areas[new]))
         self._ids = np.concatenate([self._ids[kept], np.zeros(len(new), np.int64)])
         self._class_ids = np.concatenate([self._class_ids[kept], view.class_ids[new]])
         self._areas = np.concatenate([self._areas[kept], view.areas[new]])
         self._boxes = np.concatenate([self._boxes[kept], view.boxes[new]])
+        self._cut = np.concatenate([self._cut[kept], view.cut[new]])
         self._oriented = np.concatenate([self._oriented[kept], view.oriented[new]])
         self._centres = np.concatenate([self._centres[kept], view.centres[new]])
         self._anchors = np.concatenate([self._anchors[kept], view.centres[new]])
@@ -485,6 +598,7 @@ class Tracker:
         self._whole_anchors = np.concatenate([self._whole_anchors[kept], view.centres[new]])
         self._times_seen = np.concatenate([self._times_seen[kept], np.ones(len(new), np.int64)])
         self._unseen_s = np.concatenate([self._unseen_s[kept], np.zeros(len(new))])
+        self._seen_s = np.concatenate([self._seen_s[kept], np.zeros(len(new))])
         self._present = np.concatenate([self._present[kept], np.ones(len(new), bool)])
         return now
 
