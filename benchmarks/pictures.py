@@ -1,4 +1,4 @@
-"""Make the pictures of the method and of tracking: ``python benchmarks/pictures.py``."""
+"""Make the pictures of ``docs``: ``python benchmarks/pictures.py``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.cameras.synthetic import SyntheticScene  # noqa: E402, I100
-from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402
+from instseg_ros.cameras.synthetic import CLASS_NAMES, SyntheticScene  # noqa: E402, I100
+from instseg_ros.core import segment_instances, SegmentationSettings, Segmenter  # noqa: E402
 from instseg_ros.core import Tracker, TrackingSettings  # noqa: E402
 from instseg_ros.core.debug_view import debug_view  # noqa: E402
 from instseg_ros.core.drawing import draw_overlay, OverlaySettings  # noqa: E402
@@ -46,11 +46,28 @@ def followed(shown: tuple[float, ...] = (5.2, 5.4, 5.7, 6.3)) -> np.ndarray:
         found = segment_instances(moment.mask, SegmentationSettings())
         ids = [str(k) if k else '' for k in tracker.update(found, round(i * 1e8)).tolist()]
         if i / 10 in shown:
-            tile = draw_overlay(moment.frame, found, ids, {7: 'car', 15: 'person'},
+            tile = draw_overlay(moment.frame, found, ids, CLASS_NAMES,
                                 OverlaySettings())
             tiles.append(cv2.copyMakeBorder(tile[180:460, :440], 0, 4, 0, 4,
                                             cv2.BORDER_CONSTANT, value=(255, 255, 255)))
     return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
+def meeting() -> np.ndarray:
+    """Return two people who pass each other: above without memory, below with it."""
+    scene, rows = SyntheticScene(640, 480, seed=3), []
+    for memory in (False, True):
+        segmenter = Segmenter(SegmentationSettings(memory=memory))
+        tracker, row = Tracker(TrackingSettings()), []
+        for i in range(31):
+            moment, stamp = scene.at(i / 10), i * 10**8
+            instances = segmenter.update(moment.mask, stamp)
+            ids = [str(k) if k else '' for k in tracker.update(instances, stamp)]
+            if i in (16, 20, 24, 26, 30):
+                row.append(draw_overlay(moment.frame, instances, ids, CLASS_NAMES,
+                                        OverlaySettings(show_labels=False))[180:450, 240:400])
+        rows.append(np.hstack(row))
+    return np.vstack(rows)
 
 
 def main() -> None:
@@ -66,6 +83,7 @@ def main() -> None:
         cv2.imwrite(str(PICTURES / f'{name}.png'),
                     debug_view(mask, SegmentationSettings()).mosaic)
     cv2.imwrite(str(PICTURES / 'tracking.jpg'), followed())
+    cv2.imwrite(str(PICTURES / 'memory.png'), meeting())
 
 
 if __name__ == '__main__':

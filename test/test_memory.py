@@ -119,10 +119,36 @@ def test_an_object_whose_pixels_are_gone_is_forgotten():
     assert [len(r) for r in results[-8:]] == [1] * 8
 
 
-def test_touching_classes_are_no_business_of_memory():
+def test_touching_classes_never_share_an_instance():
     masks = [street((30 + 5 * i, 120), (210 - 5 * i, 128, 7)) for i in range(37)]
     for mask, result in zip(masks, run(Segmenter(PLAIN), masks), strict=True):
-        assert same(result, segment_instances(mask, PLAIN))
+        classes = np.concatenate([[0], result.class_ids])
+        assert np.array_equal(classes[result.labels], mask)
+        assert np.array_equal(np.unique(result.class_ids), [7, 15])
+
+
+def test_who_passes_behind_a_post_stays_one():
+    masks = [street((30 + 4 * i, 120)) for i in range(40)]
+    for mask in masks:
+        mask[:, 118:120] = 0
+    alone = [len(segment_instances(mask, PLAIN)) for mask in masks]
+    assert alone.count(2) >= 3
+    assert all(len(r) == 1 for r in run(Segmenter(PLAIN), masks))
+
+
+def test_two_who_were_seen_as_one_are_two_once_they_part():
+    masks = [street((100 - 3 * max(0, i - 5), 120), (118 + 3 * max(0, i - 5), 126))
+             for i in range(14)]
+    results = run(Segmenter(PLAIN), masks)
+    assert [len(r) for r in results[:6]] == [1] * 6
+    assert [len(r) for r in results[-6:]] == [2] * 6
+
+
+def test_nobody_is_cut_in_two_once_the_other_is_out_of_sight():
+    """One walks behind the other and on with them: one blob, of the size of one, is one."""
+    masks = [street((60 + 4 * i, 124), (160 - 4 * i if i < 12 else 60 + 4 * i, 124))
+             for i in range(40)]
+    assert [len(r) for r in run(Segmenter(PLAIN), masks)[16:]] == [1] * 24
 
 
 def test_a_jump_of_time_or_of_size_forgets():

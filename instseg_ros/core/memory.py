@@ -2,56 +2,85 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse.csgraph import connected_components
 
 from .association import assign
-from .footprints import Footprints
 from .instances import Instances
 from .motion import Motion
 from .oriented_boxes import oriented_box
 from .segmentation import segment_instances, SegmentationSettings
 
 SETTLED_FRAMES = 2    # frames after its first in which an object must have stood alone
-INSIDE = 0.35         # share of an expected object inside a blob that says: it is in there
-SUPPORT = 0.6         # share of what should be seen of an object that the blob must have
-EXPLAINED = 0.65      # share of a blob that the objects in it must cover
-PUBLISHED = 0.12      # share of an object below which its rest belongs to who hides it
-UNSEEN_S = 0.4        # s for which an object is remembered when its own pixels are missing
-HIDDEN_S = 2.5        # s for which it is remembered when all of it may be behind another one
+INSIDE = 0.35         # share of an expected object inside an instance that says: it is in there
+PART = 0.5            # share of an instance inside an expected object that says: a part of it
+SAME = 0.2            # overlap with the expected object from which on an instance may be it
+CLEAR = 0.5           # overlap from which on nobody asks further
+EXPLAINED = 0.5      # overlap of a blob with all who are said to be in it
+STAYS, RETURNS = 0.08, 0.2  # share of an object that it alone must explain to be shown (again)
+AGAINST = 0.35        # share of an object that should be seen and is not, from which on it is gone
+UNSEEN_S = 0.4        # s for which an object is remembered with evidence against it
+HIDDEN_S = 2.5        # s for which it is remembered when another one may hide all of it
+APART_S = 0.3         # s after which the splitter is believed that a known object is several
 SHRUNK = 0.5          # share of its pixels below which an object is thought to be hidden in part
-SHRUNK_S = 1.5        # s after which it is believed to be that small
-TOGETHER_S = 10.0     # s after which even a supported cut is given up
+VIEWS, VIEW_S = 4, 0.15  # how many views are kept, and s from one to the next
+FACING = 0.7          # share of a piece's length that must face the rest of it across a gap
+STALE_S = 1.5         # s after which it is believed to be that small, or alone
 LONGEST_GAP_S = 1.0   # s between frames after which nothing of the last one is believed
 REACH = 2.5           # object sizes per s: how far from the expected place one is looked for
-ONE_PART = 0.6        # share of a part inside an expected object that says: a part of it
-ONE = 0.6             # overlap of all parts with the expected object that says: still one
-APART_S = 0.3         # s after which the splitter is believed that an object is several
 ANCHOR = 0.1          # likeness lost at the end of that reach
+GAP = 0.15            # of the usual size: what a lamp post hides of a person
+PIECE = 0.5           # share of a neighbour's pixels below which one may be a piece of it
+MARGIN = 2            # px of background around a blob that count against
+FINE = 24             # cells that an object's size has where shapes are fitted
+
+
+class _View(NamedTuple):
+    """How an object looked once when it was seen alone."""
+
+    shape: npt.NDArray[np.uint8]        # (h, w), 1 on the object
+    corner: npt.NDArray[np.float64]     # x, y of the shape, relative to the motion's position
+    area: int
 
 
 @dataclass
 class _Object:
-    """What is remembered: the pixels when last seen alone, and how far to believe in them."""
+    """What is remembered: how it looked in the last second, and how far to believe in it."""
 
     class_id: int
-    template: npt.NDArray[np.uint8]     # (h, w), 1 on the object
-    corner: npt.NDArray[np.float64]     # x, y of the template, relative to the motion's position
+    views: list[_View]                  # the newest first
+    age_s: float = 0.0                  # of the newest view, as against the one before
     seen_alone: int = 0
+    shown: bool = True                  # has pixels of its own in the last frame
     unseen_s: float = 0.0               # with evidence against it
     hidden_s: float = 0.0               # with no evidence at all
-    together_s: float = 0.0
-    shrunk_s: float = 0.0
+    stale_s: float = 0.0                # since it was seen whole
     apart_s: float = 0.0                # cut by the splitter, which was not believed
 
     @property
-    def believed(self) -> bool:
-        """Whether the object is still thought to be there."""
-        return (self.unseen_s <= UNSEEN_S and self.hidden_s <= HIDDEN_S
-                and self.together_s <= TOGETHER_S)
+    def known(self) -> bool:
+        """Whether it stood alone for long enough."""
+        return self.seen_alone >= SETTLED_FRAMES
+
+    @property
+    def area(self) -> int:
+        """Pixels of the newest view."""
+        return self.views[0].area
+
+    def look(self, view: _View, dt: float) -> None:
+        """Take in how it looks now; of the views before, some are kept a while."""
+        self.age_s += dt
+        if self.views and self.age_s < VIEW_S:
+            self.views[0] = view
+        else:
+            self.views = [view, *self.views[:VIEWS - 1]]
+            self.age_s = 0.0
 
 
 class Segmenter:
@@ -101,11 +130,11 @@ class InstanceMemory:
     """
     Cuts blobs where objects that were seen apart are expected to be.
 
-    Each object that stood alone for some frames leaves its shape and its motion. When one instance
-    covers two or more of them, their shapes are fitted into it and every pixel goes to the object
-    it is deepest in or nearest to. Nothing is invented: a blob nobody was seen to enter is never
-    cut, an object whose own pixels are missing from the blob is forgotten within `UNSEEN_S`, and
-    the parts together are the blob, pixel by pixel.
+    Each object that stood alone for some frames leaves its shape and its motion. Where several of
+    them are expected in the same instances, their shapes are fitted into these, and each must
+    explain pixels that the others do not: who does is published, who does not is behind another
+    one, and is forgotten in time. Nothing is invented: what nobody was seen to enter is never cut,
+    and the parts together are the blob, pixel by pixel.
     """
 
     def __init__(self) -> None:
@@ -142,226 +171,250 @@ class InstanceMemory:
             self.reset()
         self._shape, self._stamp_ns = instances.labels.shape, stamp_ns
         self._motion.predict(dt, self._sizes())
-        common, areas = self._laid_over(instances)
-        whole = self._made_whole(instances, common, areas, dt)
-        if whole is not instances:
-            instances, (common, areas) = whole, self._laid_over(whole)
-        inside = common / np.maximum(areas, 1)[:, None]
-
-        crowds = self._crowds(inside, instances)
+        common = self._laid_over(instances)
+        areas = np.array([o.area for o in self._objects], float)[:, None]
+        same = np.array([o.class_id for o in self._objects])[:, None] == instances.class_ids
+        overlap = np.where(same, common / np.maximum(areas + instances.areas - common, 1), 0)
+        known = np.array([o.known for o in self._objects], bool)[:, None]
         cut = _Cut(instances)
-        placed: dict[int, npt.NDArray[np.float64]] = {}
-        for label, members in crowds.items():
-            placed.update(self._cut_blob(cut, label, members, common, size_threshold, dt))
-        self._remember(instances, common, areas, placed, cut.claimed, dt)
+        placed: set[int] = set()
+        taken: set[int] = set()
+        for rows, columns in _groups(known & same & ((common >= INSIDE * areas)
+                                                     | (common >= PART * instances.areas))):
+            if len(rows) == 1:
+                columns = [c for c in columns if common[rows[0], c] > PART * instances.areas[c]]
+                if len(columns) < 2:
+                    self._objects[rows[0]].apart_s = 0.0
+                    continue
+            clear = len(assign(overlap[np.ix_(rows, columns)], CLEAR)[0])
+            if clear == len(rows) == len(columns):
+                continue
+            if self._explain(cut, rows, columns, size_threshold, dt):
+                placed.update(rows)
+                taken.update(columns)
+                overlap[:, columns] = 0
+        overlap[list(placed)] = 0
+        self._remember(instances, common, overlap, placed, taken, dt)
         return cut.result()
 
     def _sizes(self) -> npt.NDArray[np.float64]:
-        return np.sqrt([float(np.count_nonzero(o.template)) for o in self._objects])
+        return np.sqrt([float(o.area) for o in self._objects])
 
-    def _corner(self, row: int) -> tuple[int, int]:
+    def _corner(self, row: int) -> npt.NDArray[np.int64]:
         """Return where the template of an object is now expected, x and y in whole pixels."""
-        x, y = np.rint(self._motion.position[row] + self._objects[row].corner).astype(int)
-        return int(x), int(y)
+        return np.rint(self._motion.position[row] + self._objects[row].views[0].corner).astype(int)
 
-    def _laid_over(self, instances: Instances) -> tuple[npt.NDArray, npt.NDArray[np.float64]]:
-        """Return (T, N) pixels that expected objects share with instances, and their own (T,)."""
+    def _see(self, row: int, position: npt.NDArray[np.float64], doubt: float) -> None:
+        self._motion.correct(np.array([row]), position[None],
+                             np.sqrt([float(self._objects[row].area)]), np.array([doubt]))
+
+    def _laid_over(self, instances: Instances) -> npt.NDArray[np.float64]:
+        """Return (T, N) pixels that expected objects share with instances."""
         count = len(instances)
         common = np.zeros((len(self._objects), count))
-        areas = np.zeros(len(self._objects))
-        height, width = self._shape
         for row, item in enumerate(self._objects):
-            x, y = self._corner(row)
-            h, w = item.template.shape
-            x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
-            areas[row] = np.count_nonzero(item.template)
-            if x0 < x1 and y0 < y1:
-                under = instances.labels[y0:y1, x0:x1][
-                    item.template[y0 - y:y1 - y, x0 - x:x1 - x].view(bool)]
-                common[row] = np.bincount(under, minlength=count + 1)[1:]
-        return common, areas
+            there, here = _common(self._corner(row), item.views[0].shape.shape, self._shape)
+            # Cheaper than indexing: what is not on the object becomes background.
+            under = instances.labels[there] * item.views[0].shape[here]
+            common[row] = np.bincount(under.ravel(), minlength=count + 1)[1:]
+        return common
 
-    def _made_whole(self, instances: Instances, common: npt.NDArray,
-                    areas: npt.NDArray[np.float64], dt: float) -> Instances:
-        """Put together what the splitter cut, where it was seen to be one a moment ago."""
-        cut = _Cut(instances)
-        known = np.array([o.seen_alone >= SETTLED_FRAMES for o in self._objects], bool)
-        part_of = (common > ONE_PART * instances.areas) & known[:, None] & (
-            np.array([o.class_id for o in self._objects])[:, None] == instances.class_ids)
-        # What may as well be another known object is not a part.
-        part_of &= (common[known] > 0.2 * instances.areas).sum(axis=0) == 1
-        for row in np.flatnonzero(part_of.sum(axis=1) >= 2).tolist():
-            item, parts = self._objects[row], np.flatnonzero(part_of[row])
-            size, shared = instances.areas[parts].sum(), common[row, parts].sum()
-            if shared < ONE * (areas[row] + size - shared):
-                continue
-            item.apart_s += dt
-            labels = (parts + 1).tolist()
-            blob, left, top = cut.blob(labels, margin=0)
-            if item.apart_s <= APART_S and cv2.connectedComponents(blob)[0] == 2:
-                cut.replace(labels, [blob == 1], left, top)
-        for row in np.flatnonzero(part_of.sum(axis=1) == 1).tolist():
-            self._objects[row].apart_s = 0.0
-        return cut.result()
+    def _explain(self, cut: _Cut, rows: list[int], columns: list[int], size_threshold: int,
+                 dt: float) -> bool:
+        """Find out which of `rows` show in the blob of `columns`; cut or mend it to that."""
+        items = [self._objects[r] for r in rows]
+        blob, corner = cut.blob(columns)
+        # What another instance may hide is neither for nor against an object.
+        worth = np.where(blob, 1, np.where(cut.crop(blob, corner), 0, -1)).astype(np.float32)
+        # Shapes are compared in cells of a few pixels: a fiftieth of the time.
+        step = max(1, round(min(o.area for o in items)**0.5 / FINE))
+        worth = np.ascontiguousarray(worth[step // 2::step, step // 2::step])
+        guesses = [_Guess(o, self._motion.position[r] - corner, step, worth.shape, dt)
+                   for o, r in zip(items, rows, strict=True)]
+        # Two rounds are enough, as the expected places are near; the view of the first one stays.
+        for views in (VIEWS, 1):
+            for guess in guesses:
+                guess.fit(worth, [g.cover for g in guesses if g is not guess], views)
 
-    def _crowds(self, inside: npt.NDArray, instances: Instances) -> dict[int, list[int]]:
-        """Return label to rows of the objects in it, for labels with two or more settled ones."""
-        crowds: dict[int, list[int]] = {}
-        if len(instances):
-            best = inside.argmax(axis=1) if len(inside) else []
-            for row, column in enumerate(best):
-                item = self._objects[row]
-                if (inside[row, column] >= INSIDE and item.seen_alone >= SETTLED_FRAMES
-                        and item.class_id == instances.class_ids[column]):
-                    crowds.setdefault(int(column) + 1, []).append(row)
-        return {label: rows for label, rows in crowds.items() if len(rows) > 1}
-
-    def _cut_blob(self, cut: _Cut, label: int, members: list[int], common: npt.NDArray,
-                  size_threshold: int, dt: float) -> dict[int, npt.NDArray[np.float64]]:
-        """Cut one blob among its members; return where each of them was found."""
-        # Crumbs that the splitter took from the same people belong to the blob.
-        share = common[members].sum(axis=0) / np.maximum(cut.instances.areas, 1)
-        crumbs = [k + 1 for k in np.flatnonzero(share > 0.6).tolist()
-                  if cut.instances.class_ids[k] == cut.instances.class_ids[label - 1]
-                  and cut.instances.areas[k] < cut.instances.areas[label - 1]]
-        blob, left, top = cut.blob([label, *crumbs], margin=2)
-        corners = {m: np.array(self._corner(m)) - (left, top) for m in members}
-        corners = self._fitted(blob, corners, dt)
-
-        covers = {m: _stamped(self._objects[m].template, corners[m], blob.shape) for m in members}
-        times_covered = np.sum(list(covers.values()), axis=0)
-        kept: list[int] = []
-        # A blob much larger than all that is known to be in it is something else.
-        explained = np.count_nonzero((blob == 1) & (times_covered > 0)) \
-            >= EXPLAINED * np.count_nonzero(blob)
-        for m in members:
-            item = self._objects[m]
-            own = (covers[m] == 1) & (times_covered == 1)
-            own_pixels = int(np.count_nonzero(own))
-            if not explained:
+        shown = list(range(len(rows)))
+        while True:
+            times = np.sum([guesses[k].cover for k in shown], axis=0)
+            margin = [float(worth[(guesses[k].cover > 0) & (times == 1)].sum()) / guesses[k].area
+                      - (STAYS if items[k].shown else RETURNS) for k in shown]
+            worst = int(np.argmin(margin))
+            if margin[worst] >= 0 or len(shown) == 1:
+                break
+            shown.pop(worst)
+        explained = np.count_nonzero((worth > 0) & (times > 0)) >= EXPLAINED * np.count_nonzero(
+            (worth > 0) | (times > 0) & (worth < 0))
+        for k, item in enumerate(items):
+            item.shown = k in shown
+            missed = np.count_nonzero((guesses[k].cover > 0) & (worth < 0))
+            there = np.count_nonzero((guesses[k].cover > 0) & (worth > 0))
+            if not explained or missed > AGAINST * guesses[k].area \
+                    or there < INSIDE * guesses[k].area:
                 item.unseen_s += dt
-            elif own_pixels < 0.15 * np.count_nonzero(item.template):
+            elif k not in shown:
                 item.hidden_s += dt
-            elif np.count_nonzero(own & (blob == 1)) < SUPPORT * own_pixels:
-                item.unseen_s += dt
             else:
-                item.hidden_s = item.unseen_s = 0.0
-            item.together_s += dt
-            if item.believed:
-                kept.append(m)
-        if len(kept) < 2:
-            return {}
-        cut.claimed |= {label, *crumbs}
-        found = {m: corners[m] + (left, top) - self._objects[m].corner for m in kept}
+                item.unseen_s = item.hidden_s = 0.0
         if not explained:
-            return found
+            return False
+        if len(rows) == 1 and not self._mends(items[0], blob, dt):
+            return False
+        for k, row in enumerate(rows):
+            self._see(row, self._motion.position[row] + guesses[k].offset * step,
+                      2.0 if k in shown else 6.0)
+        if len(shown) == len(columns) == 1:
+            return True
         # On the ground, who stands lower in the frame is nearer and hides the others.
-        kept.sort(key=lambda m: -(corners[m][1] + self._objects[m].template.shape[0]))
-        parts = _shared_out(blob, [covers[m] for m in kept])
-        least = [max(size_threshold, 1, PUBLISHED * np.count_nonzero(self._objects[m].template))
-                 for m in kept]
-        shown = [m for m, part, n in zip(kept, parts, least, strict=True)
-                 if np.count_nonzero(part) >= n]
-        if len(shown) >= 2:
-            if len(shown) < len(kept):
-                parts = _shared_out(blob, [covers[m] for m in shown])
-            cut.replace([label, *crumbs], parts, left, top)
-        return found
+        shown.sort(key=lambda k: -guesses[k].foot)
+        parts = _shared_out(blob, [guesses[k].drawn(blob.shape) for k in shown])
+        if all(np.count_nonzero(p) >= max(size_threshold, 1) for p in parts):
+            cut.replace(columns, parts, corner)
+        return True
 
-    def _fitted(self, blob: npt.NDArray[np.uint8], corners: dict[int, npt.NDArray], dt: float
-                ) -> dict[int, npt.NDArray]:
-        """
-        Move the members a little so that together they cover the blob best.
+    @staticmethod
+    def _mends(item: _Object, blob: npt.NDArray[np.bool_], dt: float) -> bool:
+        """Return whether what is in pieces is one still, as it was a moment ago."""
+        item.apart_s += dt
+        _, pieces, found, _ = cv2.connectedComponentsWithStats(blob.view(np.uint8))
+        if len(found) == 2:     # only the splitter says that it is several
+            return item.apart_s <= APART_S
+        order = 1 + np.argsort(-found[1:, cv2.CC_STAT_AREA])
+        away = cv2.distanceTransform((pieces != order[0]).view(np.uint8), cv2.DIST_L2, 3)
+        for k in order[1:].tolist():
+            # What stands in front leaves a gap of one width along all of a piece.
+            near = pieces == k
+            near &= away <= away[near].min() + MARGIN
+            if max(np.count_nonzero(near.any(axis=0)) / found[k, cv2.CC_STAT_WIDTH],
+                   np.count_nonzero(near.any(axis=1)) / found[k, cv2.CC_STAT_HEIGHT]) < FACING:
+                item.stale_s = np.inf   # several were learnt as one
+                return False
+        return item.apart_s <= STALE_S
 
-        One after the other is put where it covers most of what the others leave open; two rounds
-        are enough, as the expected places are near.
-        """
-        for _ in range(2):
-            for m, corner in list(corners.items()):
-                template = self._objects[m].template
-                size = np.sqrt(np.count_nonzero(template))
-                reach = int(max(2, round(size * min(0.15, REACH * dt))))
-                others = np.zeros(blob.shape, np.uint8)
-                for other, place in corners.items():
-                    if other != m:
-                        others |= _stamped(self._objects[other].template, place, blob.shape)
-                worth = np.where(blob == 1, np.where(others == 1, 0.4, 1.0), -1.0)
-                h, w = template.shape
-                window = _window(worth.astype(np.float32), corner - reach,
-                                 (h + 2 * reach, w + 2 * reach))
-                score = cv2.matchTemplate(window, template.astype(np.float32), cv2.TM_CCORR)
-                steps = np.arange(-reach, reach + 1) / reach
-                score = score / np.count_nonzero(template) \
-                    - ANCHOR * (steps[:, None]**2 + steps[None]**2)
-                y, x = np.unravel_index(int(score.argmax()), score.shape)
-                corners[m] = corner + (x - reach, y - reach)
-        return corners
-
-    def _remember(self, instances: Instances, common: npt.NDArray, areas: npt.NDArray,
-                  placed: dict[int, npt.NDArray[np.float64]], claimed: set[int], dt: float
-                  ) -> None:
-        """Take over what was plainly seen, move on what was cut, forget the rest in time."""
-        # In a blob: only the position is news, and not a sharp one.
-        if placed:
-            rows = np.array(list(placed))
-            self._motion.correct(rows, np.array(list(placed.values())), self._sizes()[rows],
-                                 np.full(len(rows), 2.0))
-        free = np.array([k + 1 not in claimed for k in range(len(instances))], bool)
-        same = np.array([o.class_id for o in self._objects], np.uint8)[:, None] \
-            == instances.class_ids[None]
-        overlap = common / np.maximum(areas[:, None] + instances.areas[None] - common, 1)
-        overlap = np.where(same & free[None], overlap, 0)
-        overlap[list(placed)] = 0
-        rows, columns = assign(overlap, 0.2)
-        centres = Footprints.of(instances.labels, len(instances)).centres
+    def _remember(self, instances: Instances, common: npt.NDArray, overlap: npt.NDArray,
+                  placed: set[int], taken: set[int], dt: float) -> None:
+        """Take over what was plainly seen, forget in time what was not."""
+        rows, columns = assign(overlap, SAME)
         # A lamp post, or the border of the frame, makes two of one person: what lies on another
-        # object's place or is cut off by the frame does not count as seen alone.
-        whole = _alone(instances) & ~_crumbs_at_border(instances)
-        others = np.zeros_like(common)
-        others[rows] = common[rows]
+        # object's place, is cut off by the frame, or is a small thing near a large one does not
+        # count as seen alone.
+        others = common.copy()
         others[rows, columns] = 0
-        whole &= others.max(axis=0, initial=0) <= 0.5 * instances.areas
+        apart = np.ones(len(instances), bool)
+        whole = ~_crumbs_at_border(instances) \
+            & (others.max(axis=0, initial=0) <= 0.5 * instances.areas)
+        usual = float(np.median(instances.areas)) if len(instances) else 0.0
+        for pair in _neighbours(instances, max(2.0, GAP * usual**0.5)):
+            small, large = sorted(pair, key=lambda column: instances.areas[column])
+            whole[small] &= instances.areas[small] >= PIECE * instances.areas[large]
+            if _touch(instances, *pair):
+                apart[[small, large]] = False
+        whole &= apart
+        places, doubts = [], []
+        sizes = self._sizes()[rows]
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            item, area = self._objects[row], instances.areas[column]
-            item.unseen_s = item.hidden_s = item.together_s = 0.0
-            item.shrunk_s = item.shrunk_s + dt if area < SHRUNK * areas[row] else 0.0
-            known_whole = item.seen_alone >= SETTLED_FRAMES and 0 < item.shrunk_s <= SHRUNK_S
-            seen_at = self._motion.position[row] + self._surprise(instances, column, row) \
-                if known_whole else centres[column]
-            self._motion.correct(np.array([row]), seen_at[None], np.sqrt([float(area)]),
-                                 np.array([4.0 if known_whole else 1.0]))
-            if known_whole:
+            item, (view, centre) = self._objects[row], _viewed(instances, column)
+            item.unseen_s = item.hidden_s = 0.0
+            item.shown = True
+            item.stale_s += dt
+            if item.known and item.stale_s <= STALE_S and not (
+                    apart[column] and view.area >= SHRUNK * item.area):
+                places.append(self._motion.position[row] + self._surprise(
+                    row, instances.boxes[column]))
+                doubts.append(4.0)
                 continue
-            fresh = self._observed(instances, column, self._motion.position[row])
-            item.template, item.corner = fresh.template, fresh.corner
+            places.append(centre)
+            doubts.append(1.0)
+            if item.stale_s > STALE_S:
+                item.views.clear()
+            item.look(view, item.stale_s)
+            item.stale_s = 0.0
             item.seen_alone += bool(whole[column])
-        seen = set(rows.tolist()) | set(placed)
+        if len(rows):
+            self._motion.correct(rows, np.array(places), sizes, np.array(doubts))
+        seen = placed | set(rows.tolist())
         for row, item in enumerate(self._objects):
             if row not in seen:
                 item.unseen_s += dt
-        kept = np.array([o.believed and (o.seen_alone >= SETTLED_FRAMES or r in seen)
-                         for r, o in enumerate(self._objects)], bool)
+        kept = np.array([o.unseen_s <= UNSEEN_S and o.hidden_s <= HIDDEN_S
+                         and (o.known or r in seen) for r, o in enumerate(self._objects)], bool)
         self._objects = [o for o, k in zip(self._objects, kept, strict=True) if k]
         self._motion.keep(kept)
-        free[columns] = False
-        new = np.flatnonzero(free)
-        self._motion.add(centres[new], np.sqrt(instances.areas[new]))
-        for column in new.tolist():
-            self._objects.append(self._observed(instances, column, centres[column]))
+        for column in sorted(set(range(len(instances))) - taken - set(columns.tolist())):
+            view, centre = _viewed(instances, column)
+            self._objects.append(_Object(int(instances.class_ids[column]), [view]))
+            self._motion.add(centre[None], np.sqrt([float(view.area)]))
 
-    def _surprise(self, instances: Instances, column: int, row: int) -> npt.NDArray[np.float64]:
+    def _surprise(self, row: int, box: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         """Return how far a partly hidden object is from its place, by the side that shows."""
-        x, y = self._corner(row)
-        h, w = self._objects[row].template.shape
-        x0, y0, x1, y1 = instances.boxes[column].tolist()
-        sides = np.array([(x0 - x, y0 - y), (x1 - x - w, y1 - y - h)], float)
+        height, width = self._objects[row].views[0].shape.shape
+        corner = self._corner(row)
+        sides = np.array([box[:2] - corner, box[2:] - corner - (width, height)], float)
         return np.take_along_axis(sides, np.abs(sides).argmin(axis=0)[None], axis=0)[0]
 
-    @staticmethod
-    def _observed(instances: Instances, column: int, position: npt.NDArray[np.float64]) -> _Object:
-        x0, y0, x1, y1 = instances.boxes[column].tolist()
-        template = (instances.labels[y0:y1, x0:x1] == column + 1).view(np.uint8)
-        return _Object(int(instances.class_ids[column]), template, (x0, y0) - position)
+
+class _Guess:
+    """
+    How and where an object lies in a blob, found by laying its views over what is open there.
+
+    Attributes
+    ----------
+    cover : ndarray of the blob's shape, uint8
+        1 where the object is thought to be, in cells.
+    area : int
+        Its cells, seen or not.
+    offset : ndarray of shape (2,), int64
+        x and y from the expected place, in cells.
+
+    """
+
+    def __init__(self, item: _Object, position: npt.NDArray[np.float64], step: int,
+                 frame: tuple[int, ...], dt: float) -> None:
+        self._item, self._step, self._frame = item, step, frame
+        self._corners = [np.rint(position + v.corner).astype(int) for v in item.views]
+        self._shapes = [np.ascontiguousarray(v.shape[step // 2::step, step // 2::step])
+                        for v in item.views]
+        self._reach = max(2, round(item.area**0.5 / step * min(0.15, REACH * dt)))
+        self.area = max(1, int(np.count_nonzero(self._shapes[0])))
+        self._take(0, np.zeros(2, np.int64))
+
+    def _take(self, view: int, offset: npt.NDArray[np.int64]) -> None:
+        self._view, self.offset = view, offset
+        self.cover = _stamped(self._shapes[view], self._corners[view] // self._step + offset,
+                              self._frame)
+
+    @property
+    def foot(self) -> int:
+        """How low it stands, in pixels."""
+        return int(self._corners[self._view][1] + self.offset[1] * self._step
+                   + len(self._item.views[self._view].shape))
+
+    def drawn(self, frame: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+        """Return an image, 1 on the object, in pixels."""
+        return _stamped(self._item.views[self._view].shape,
+                        self._corners[self._view] + self.offset * self._step, frame)
+
+    def fit(self, worth: npt.NDArray[np.float32], others: list[npt.NDArray[np.uint8]], views: int
+            ) -> None:
+        """Move to where most of what is worth covering, and not covered by others, is covered."""
+        if others:
+            worth = np.where(np.any(others, axis=0) & (worth > 0), np.float32(0.4), worth)
+        far, best = self._reach, (-np.inf, 0, self.offset)
+        steps = np.arange(-far, far + 1) / far
+        anchor = ANCHOR * (steps[:, None]**2 + steps**2)
+        for view in range(len(self._shapes)) if views > 1 else (self._view,):
+            shape, corner = self._shapes[view], self._corners[view]
+            window = np.zeros((shape.shape[0] + 2 * far, shape.shape[1] + 2 * far), np.float32)
+            there, here = _common(corner // self._step - far, window.shape, worth.shape)
+            window[here] = worth[there]     # beyond the frame nothing is known
+            score = cv2.matchTemplate(window, shape.astype(np.float32), cv2.TM_CCORR) / self.area \
+                - anchor
+            y, x = divmod(int(score.argmax()), len(steps))
+            best = max(best, (float(score[y, x]), view, np.array([x - far, y - far])),
+                       key=lambda b: b[0])
+        self._take(*best[1:])
 
 
 class _Cut:
@@ -369,32 +422,43 @@ class _Cut:
 
     def __init__(self, instances: Instances) -> None:
         self.instances = instances
-        self.claimed: set[int] = set()      # labels that known objects are in together
-        self.labels_touched: list[int] = []
+        self._gone: list[int] = []
         self._labels: npt.NDArray[np.uint16] | None = None
-        self._parts: list[tuple[int, float]] = []     # class and score of each new label
+        self._parts: list[tuple] = []   # of each new label, what Instances has, in that order
 
-    def blob(self, labels: list[int], margin: int) -> tuple[npt.NDArray[np.uint8], int, int]:
-        """Return a crop, 1 on the labels, and the x and y of its corner."""
-        boxes = self.instances.boxes[np.array(labels) - 1]
+    def blob(self, columns: list[int]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """Return a crop, true on the instances, and the x and y of its corner."""
+        boxes = self.instances.boxes[columns]
         height, width = self.instances.labels.shape
-        x0, y0 = np.maximum(boxes[:, :2].min(axis=0) - margin, 0)
-        x1, y1 = np.minimum(boxes[:, 2:].max(axis=0) + margin, (width, height))
-        crop = self.instances.labels[y0:y1, x0:x1]
-        return np.isin(crop, labels).view(np.uint8), int(x0), int(y0)
+        x0, y0 = np.maximum(boxes[:, :2].min(axis=0) - MARGIN, 0).tolist()
+        x1, y1 = np.minimum(boxes[:, 2:].max(axis=0) + MARGIN, (width, height)).tolist()
+        lut = np.zeros(len(self.instances) + 1, bool)
+        lut[np.array(columns) + 1] = True
+        return lut[self.instances.labels[y0:y1, x0:x1]], np.array([x0, y0])
 
-    def replace(self, labels: list[int], parts: list[npt.NDArray[np.bool_]], left: int, top: int
-                ) -> None:
-        """Put parts in the place of labels; the crop's corner is at (left, top)."""
+    def crop(self, blob: npt.NDArray[np.bool_], corner: npt.NDArray[np.int64]
+             ) -> npt.NDArray[np.uint16]:
+        """Return the labels around a blob."""
+        (x, y), (height, width) = corner.tolist(), blob.shape
+        return self.instances.labels[y:y + height, x:x + width]
+
+    def replace(self, columns: list[int], parts: list[npt.NDArray[np.bool_]],
+                corner: npt.NDArray[np.int64]) -> None:
+        """Put parts, crops at `corner`, in the place of instances."""
         if self._labels is None:
             self._labels = self.instances.labels.copy()
-        height, width = parts[0].shape
-        crop = self._labels[top:top + height, left:left + width]
+        (x, y), (height, width) = corner.tolist(), parts[0].shape
+        crop = self._labels[y:y + height, x:x + width]
         for part in parts:
             crop[part] = len(self.instances) + len(self._parts) + 1
-            self._parts.append((int(self.instances.class_ids[labels[0] - 1]),
-                                float(self.instances.scores[labels[0] - 1])))
-        self.labels_touched += labels
+            left, top, w, h = cv2.boundingRect(part.view(np.uint8))
+            cx, cy, *rest = oriented_box(part[top:top + h, left:left + w].view(np.uint8))
+            self._parts.append((
+                int(self.instances.class_ids[columns[0]]), np.count_nonzero(part),
+                float(self.instances.scores[columns[0]]),
+                (x + left, y + top, x + left + w, y + top + h),
+                (x + cx + left, y + cy + top, *rest)))
+        self._gone += columns
 
     def result(self) -> Instances:
         """Return the instances with the parts, labels dense, parts last."""
@@ -402,40 +466,64 @@ class _Cut:
         if self._labels is None:
             return old
         stay = np.ones(len(old), bool)
-        stay[np.array(self.labels_touched) - 1] = False
+        stay[self._gone] = False
         total = len(old) + len(self._parts)
         dense = np.zeros(total + 1, np.uint16)
         alive = np.concatenate([np.flatnonzero(stay) + 1, np.arange(len(old) + 1, total + 1)])
         dense[alive] = np.arange(1, len(alive) + 1)
-        areas, boxes, oriented = [], [], []
-        for k in range(len(self._parts)):
-            inside = (self._labels == len(old) + k + 1).view(np.uint8)
-            x, y, w, h = cv2.boundingRect(inside)
-            cx, cy, *rest = oriented_box(inside[y:y + h, x:x + w])
-            areas.append(int(np.count_nonzero(inside)))
-            boxes.append((x, y, x + w, y + h))
-            oriented.append((cx + x, cy + y, *rest))
-        return replace(
-            old, labels=dense[self._labels],
-            class_ids=np.append(old.class_ids[stay], np.array([c for c, _ in self._parts],
-                                                              np.uint8)),
-            areas=np.append(old.areas[stay], areas),
-            scores=np.append(old.scores[stay], [s for _, s in self._parts]),
-            boxes=np.concatenate([old.boxes[stay], np.array(boxes, np.int32)]),
-            oriented_boxes=np.concatenate([old.oriented_boxes[stay], np.array(oriented)]))
+        values: list[npt.NDArray] = [old.class_ids, old.areas, old.scores, old.boxes,
+                                     old.oriented_boxes]
+        return Instances(dense[self._labels], *(
+            np.concatenate([value[stay], np.array(added, value.dtype)])
+            for value, added in zip(values, zip(*self._parts, strict=True), strict=True)))
 
 
-def _alone(instances: Instances) -> npt.NDArray[np.bool_]:
-    """Return which instances touch no other one of their class."""
-    labels = instances.labels
-    alone = np.ones(len(instances) + 1, bool)
-    classes = np.concatenate([np.zeros(1, np.uint8), instances.class_ids])
-    for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        border = (a != b) & (a > 0) & (b > 0)
-        one, other = a[border], b[border]
-        rivals = classes[one] == classes[other]
-        alone[one[rivals]] = alone[other[rivals]] = False
-    return alone[1:]
+def _groups(link: npt.NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:
+    """Return rows and columns of a table that hang together, where there is more than one pair."""
+    count = len(link)
+    pairs = np.argwhere(link)
+    if len(pairs) == 0:
+        return []
+    graph = np.zeros((sum(link.shape),) * 2, bool)
+    graph[pairs[:, 0], pairs[:, 1] + count] = True
+    names = connected_components(graph, directed=False)[1]
+    found = []
+    for name in np.unique(names[pairs[:, 0]]):
+        nodes = np.flatnonzero(names == name).tolist()
+        found.append(([n for n in nodes if n < count], [n - count for n in nodes if n >= count]))
+    return found
+
+
+def _viewed(instances: Instances, column: int) -> tuple[_View, npt.NDArray[np.float64]]:
+    """Return how an instance looks, relative to its centre of mass, and that centre."""
+    x0, y0, x1, y1 = instances.boxes[column].tolist()
+    shape = (instances.labels[y0:y1, x0:x1] == column + 1).view(np.uint8)
+    moments = cv2.moments(shape, binaryImage=True)
+    centre = np.array([moments['m10'], moments['m01']]) / moments['m00'] + 0.5 + (x0, y0)
+    return _View(shape, (x0, y0) - centre, int(instances.areas[column])), centre
+
+
+def _neighbours(instances: Instances, gap: float) -> list[tuple[int, int]]:
+    """Return pairs of columns, in order: instances of one class, at most about `gap` px apart."""
+    step = max(1, int(gap / 4))
+    labels = np.ascontiguousarray(instances.labels[::step, ::step])
+    highest = cv2.dilate(labels, np.ones((2 * math.ceil(gap / step) + 1,) * 2, np.uint8))
+    differs = (highest != labels) & (labels > 0)    # the lower label sees the higher one
+    codes = np.unique(labels[differs] * np.int64(65536) + highest[differs])
+    one, other = codes // 65536 - 1, codes % 65536 - 1
+    same = instances.class_ids[one] == instances.class_ids[other]
+    return list(zip(one[same].tolist(), other[same].tolist(), strict=True))
+
+
+def _touch(instances: Instances, one: int, other: int) -> bool:
+    """Return whether two instances touch."""
+    a, b = instances.boxes[[one, other]]
+    x0, y0 = np.maximum(np.maximum(a[:2], b[:2]) - 1, 0).tolist()
+    x1, y1 = (np.minimum(a[2:], b[2:]) + 1).tolist()
+    crop = instances.labels[y0:y1, x0:x1]
+    grown = cv2.dilate((crop == one + 1).view(np.uint8), np.ones((3, 3), np.uint8)) \
+        if crop.size else crop
+    return bool((grown.astype(bool) & (crop == other + 1)).any())
 
 
 def _crumbs_at_border(instances: Instances) -> npt.NDArray[np.bool_]:
@@ -448,35 +536,29 @@ def _crumbs_at_border(instances: Instances) -> npt.NDArray[np.bool_]:
     return at_border & (instances.areas < 0.25 * largest[instances.class_ids])
 
 
-def _stamped(template: npt.NDArray[np.uint8], corner: npt.NDArray, shape: tuple[int, ...]
-             ) -> npt.NDArray[np.uint8]:
+def _common(corner: npt.NDArray[np.int64], size: tuple[int, ...], frame: tuple[int, ...]
+            ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where a patch at `corner` (x, y) lies in a frame, and which part of it does."""
+    there, here = [], []
+    for start, length, limit in zip(corner.tolist()[::-1], size, frame, strict=True):
+        low, high = min(max(start, 0), limit), max(min(start + length, limit), 0)
+        there.append(slice(low, high))
+        here.append(slice(low - start, max(high, low) - start))
+    return (there[0], there[1]), (here[0], here[1])
+
+
+def _stamped(template: npt.NDArray[np.uint8], corner: npt.NDArray[np.int64],
+             shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """Return an image of `shape` with the template at `corner` (x, y), clipped."""
     image = np.zeros(shape, np.uint8)
-    (x, y), (h, w) = (int(v) for v in corner), template.shape
-    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, shape[1]), min(y + h, shape[0])
-    if x0 < x1 and y0 < y1:
-        image[y0:y1, x0:x1] = template[y0 - y:y1 - y, x0 - x:x1 - x]
+    there, here = _common(corner, template.shape, shape)
+    image[there] = template[here]
     return image
 
 
-def _window(image: npt.NDArray[np.float32], corner: npt.NDArray, shape: tuple[int, int]
-            ) -> npt.NDArray[np.float32]:
-    """Return a part of the image; what lies outside is neutral, as beyond the frame."""
-    window = np.zeros(shape, np.float32)
-    (x, y), (h, w) = (int(v) for v in corner), shape
-    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, image.shape[1]), min(y + h, image.shape[0])
-    if x0 < x1 and y0 < y1:
-        window[y0 - y:y1 - y, x0 - x:x1 - x] = image[y0:y1, x0:x1]
-    return window
-
-
-def _shared_out(blob: npt.NDArray[np.uint8], covers: list[npt.NDArray[np.uint8]]
+def _shared_out(blob: npt.NDArray[np.bool_], covers: list[npt.NDArray[np.uint8]]
                 ) -> list[npt.NDArray[np.bool_]]:
     """Give every pixel of the blob to the first cover it is in, or else to the nearest."""
-    away = []
-    for cover in covers:
-        distance = cv2.distanceTransform(1 - cover, cv2.DIST_L2, 3) if cover.any() \
-            else np.full(cover.shape, np.inf, np.float32)
-        away.append(distance)
+    away = [cv2.distanceTransform(1 - c, cv2.DIST_L2, 3) for c in covers]
     owner = np.argmin(away, axis=0)  # the first of equals
-    return [(owner == k) & (blob == 1) for k in range(len(covers))]
+    return [(owner == k) & blob for k in range(len(covers))]
