@@ -35,6 +35,7 @@ SHARED = HERE.parent.parent / 'shared' / 'data'
 REQUIREMENTS = {'modlib': 'modlib==1.5.0', 'trackers': 'trackers==2.6.1'}
 TRUTH_PIXELS = 150  # a person of whom less is seen is not asked for
 PERSON = 15
+RATES = ((10, 0), (19, 0), (30, 0), (10, 0.3), (19, 0.3), (30, 0.3))  # fps, share missing
 
 
 @dataclass
@@ -345,7 +346,7 @@ def compared(title: str, sequences: list[Sequence], peers: bool) -> None:
 def memory_worth(seeds: Iterable[int], seconds: float) -> None:
     """Print in how many frames two people who touch are published as two."""
     print('\nTwo objects that touch, each at least half visible, published as two')
-    for fps, missing in ((10, 0), (19, 0), (30, 0), (19, 0.3)):
+    for fps, missing in RATES:
         print(f'  {fps} fps, {missing:.0%} of frames missing:', end=' ')
         for segment in ('single frames', 'memory'):
             totals = np.zeros((2, 2), int)
@@ -409,7 +410,7 @@ def main() -> None:
     peers = not options.no_peers
     seeds, seconds = (range(2), 10) if options.quick else (range(4), 12)
     for segment in SEGMENTERS:
-        for fps, missing in ((10, 0), (19, 0), (30, 0), (10, 0.3), (19, 0.3), (30, 0.3)):
+        for fps, missing in RATES:
             compared(f'drawn street, {segment}, {fps} fps, {missing:.0%} of frames missing',
                      synthetic(fps, missing, seeds, seconds, segment), peers)
     memory_worth(seeds, seconds)
