@@ -299,22 +299,22 @@ class Tracker:
         least = max(self.settings.min_overlap, 1e-6)
         returning = RETURN if self._has_masks else RETURN_BOXES
         # Boxes are compared only for what the first stage leaves: a twentieth of all pairs.
-        stages: tuple[tuple[npt.NDArray[np.bool_], Callable | None, float], ...] = (
-            (confirmed & present, None, max(CLEAR, least)),
-            (confirmed & present, self._box_likeness, least),
-            (confirmed & ~present, self._box_likeness, max(returning, least)),
-            (confirmed & present, self._leap_likeness, 1e-6),
-            (~confirmed, self._box_likeness, least))
+        # What leapt must be near: a mere touch says nothing.
+        stages: tuple[tuple[npt.NDArray[np.bool_], Table, Callable | None, float], ...] = (
+            (confirmed & present, clear, None, max(CLEAR, least)),
+            (confirmed & present, alike, self._box_likeness, least),
+            (confirmed & ~present, alike, self._box_likeness, max(returning, least)),
+            (confirmed & present, np.zeros_like(alike), self._leap_likeness, 1e-6),
+            (~confirmed, alike, self._box_likeness, least))
         pairs: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = []
         free = np.ones(len(view.areas), bool)
         taken = np.zeros(len(self._ids), bool)
-        for who, other_likeness, limit in stages:
+        for who, overlapping, nearness, limit in stages:
             r, c = np.flatnonzero(who & ~taken), np.flatnonzero(free)
             if len(r) and len(c):
-                if other_likeness is None:
-                    likeness = clear[np.ix_(r, c)]
-                else:
-                    likeness = np.maximum(alike[np.ix_(r, c)], other_likeness(r, c, view))
+                likeness = overlapping[np.ix_(r, c)]
+                if nearness is not None:
+                    likeness = np.maximum(likeness, nearness(r, c, view))
                 i, j = assign(likeness, limit)
                 pairs.append((r[i], c[j]))
                 taken[r[i]], free[c[j]] = True, False
