@@ -299,12 +299,13 @@ class Tracker:
         least = max(self.settings.min_overlap, 1e-6)
         returning = RETURN if self._has_masks else RETURN_BOXES
         # Boxes are compared only for what the first stage leaves: a twentieth of all pairs.
-        # What leapt must be near: a mere touch says nothing.
+        # That what leapt has pixels on its place is a hint; that boxes touch says nothing.
+        touching = alike if self._has_masks else np.zeros_like(alike)
         stages: tuple[tuple[npt.NDArray[np.bool_], Table, Callable | None, float], ...] = (
             (confirmed & present, clear, None, max(CLEAR, least)),
             (confirmed & present, alike, self._box_likeness, least),
             (confirmed & ~present, alike, self._box_likeness, max(returning, least)),
-            (confirmed & present, np.zeros_like(alike), self._leap_likeness, 1e-6),
+            (confirmed & present, touching, self._leap_likeness, 1e-6),
             (~confirmed, alike, self._box_likeness, least))
         pairs: list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = []
         free = np.ones(len(view.areas), bool)
