@@ -220,13 +220,23 @@ def test_what_the_segmentation_excludes_cannot_come_back(changes):
     assert run(tracker, [seen(small, large)], start=5 * FRAME_NS)[-1] == [3, 1]
 
 
+def boxes(*rows):
+    """Return instances without masks, upright boxes (x, y, w, h)."""
+    x, y, w, h = np.array(rows, float).T
+    return Instances(np.zeros((0, 0), np.uint16), np.full(len(x), 15, np.uint8),
+                     (w * h).astype(np.int64), np.ones(len(x)),
+                     np.stack([x, y, x + w, y + h], 1),
+                     np.stack([x + w / 2, y + h / 2, h, w, x * 0 + np.pi / 2], 1))
+
+
+def test_boxes_that_merely_touch_are_not_the_same():
+    tracker = Tracker(TrackingSettings())
+    ids = [tracker.update(boxes(box), i * FRAME_NS).tolist() for i, box in enumerate(
+        [(90, 140, 46, 105)] * 5 + [(128, 113, 67, 151)] * 3)]
+    assert ids == [[1]] * 5 + [[0]] + [[2]] * 2
+
+
 def test_overlapping_boxes_without_masks_are_followed():
-    def boxes(*rows):
-        x, y, w, h = np.array(rows, float).T
-        return Instances(np.zeros((0, 0), np.uint16), np.full(len(x), 15, np.uint8),
-                         (w * h).astype(np.int64), np.ones(len(x)),
-                         np.stack([x, y, x + w, y + h], 1),
-                         np.stack([x + w / 2, y + h / 2, h, w, x * 0 + np.pi / 2], 1))
     tracker = Tracker(TrackingSettings())
     ids = [tracker.update(boxes((10 + 4 * i, 20, 30, 60), (90 - 4 * i, 24, 30, 70)),
                           i * FRAME_NS).tolist() for i in range(20)]
