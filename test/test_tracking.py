@@ -221,7 +221,7 @@ def test_what_the_segmentation_excludes_cannot_come_back(changes):
 
 
 def boxes(*rows):
-    """Return instances without masks, upright boxes (x, y, w, h)."""
+    """Return instances without masks, each an upright box of x, y, w, h."""
     x, y, w, h = np.array(rows, float).T
     return Instances(np.zeros((0, 0), np.uint16), np.full(len(x), 15, np.uint8),
                      (w * h).astype(np.int64), np.ones(len(x)),
