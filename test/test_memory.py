@@ -125,6 +125,7 @@ def test_touching_classes_never_share_an_instance():
         classes = np.concatenate([[0], result.class_ids])
         assert np.array_equal(classes[result.labels], mask)
         assert np.array_equal(np.unique(result.class_ids), [7, 15])
+        assert len(result) <= len(segment_instances(mask, PLAIN))
 
 
 def test_who_passes_behind_a_post_stays_one():

@@ -571,9 +571,8 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
     inside = component.inside[1:-1, 1:-1]
     x0, y0, _, _ = component.box
     cells = parts.group.astype(np.uint16)[parts.survey.basins]
-    rows, columns = (_cells(size, count - 2) + 1
-                     for size, count in zip(inside.shape, cells.shape, strict=True))
-    labels = cells.take(columns, axis=1).take(rows, axis=0)
+    rows, columns = _cell_of_each(inside.shape, cells)
+    labels = spread(cells, inside.shape)
     labels *= inside
     painted: dict[int, Component] = {}
     for k in range(1, len(parts) + 1):
@@ -667,9 +666,14 @@ def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
     ndarray of shape (h, w)
 
     """
-    rows = _cells(shape[0], cells.shape[0] - 2) + 1
-    columns = _cells(shape[1], cells.shape[1] - 2) + 1
+    rows, columns = _cell_of_each(shape, cells)
     return cells.take(columns, axis=1).take(rows, axis=0)
+
+
+def _cell_of_each(shape: tuple[int, ...], cells: npt.NDArray,
+                  ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return in which row of cells each row of pixels lies, and the same for columns."""
+    return (_cells(shape[0], cells.shape[0] - 2) + 1, _cells(shape[1], cells.shape[1] - 2) + 1)
 
 
 def grow(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8], steps: int) -> None:
