@@ -19,7 +19,8 @@ from .components import Hull
 # Rectangles whose areas differ by less than this part are equal: the least turned one is taken.
 _SAME_AREA = 1e-6
 _TURN = 2 * math.pi
-_QUARTERS = np.array([[1], [2], [3]]) * (_TURN / 4)
+_QUARTER = math.pi / 2
+_QUARTERS = np.array([[1], [2], [3]]) * _QUARTER
 
 
 def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
@@ -52,7 +53,7 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     if not len(hulls):
         return np.empty((0, 5))
     sizes = np.array([len(hull) for hull in hulls])
-    ends = np.cumsum(sizes)
+    ends = sizes.cumsum()
     starts = ends - sizes
     # x + iy.
     points = np.concatenate(hulls).astype(np.float64).view(np.complex128).ravel()
@@ -60,50 +61,57 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     np.subtract(points[1:], points[:-1], out=edges[:-1])
     edges[ends - 1] = points[starts] - points[ends - 1]
     edges[edges == 0] = 1  # A single pixel lies flat.
-    angles = np.angle(edges)
-    angles[angles < 0] += _TURN
     # The edges of all hulls in the order of their directions. The point where an edge starts is
     # the farthest in every direction between its normal and that of the edge before.
-    owner = np.repeat(np.arange(len(hulls)), sizes)
-    keys = angles + owner * (2 * _TURN)
-    order = np.argsort(keys, kind='stable')
-    points, edges, angles, keys = points[order], edges[order], angles[order], keys[order]
+    angles = np.arctan2(edges.imag, edges.real)
+    owner = np.arange(len(hulls)).repeat(sizes)
+    base = owner * (2 * _TURN)
+    keys = base + angles
+    order = keys.argsort(kind='stable')
+    points, along, angles, keys = points[order], edges[order], angles[order], keys[order]
     wanted = keys + _QUARTERS
-    wanted[angles + _QUARTERS >= _TURN] -= _TURN
-    far = np.searchsorted(keys, wanted.ravel()).reshape(3, -1)
-    far = np.where(far == ends[owner], starts[owner], far)
-    # Where the other three sides are, along an edge and across it.
-    along = edges.conj()
-    along /= np.abs(edges)
+    wanted -= (wanted > base + _TURN / 2) * _TURN
+    far = keys.searchsorted(wanted)
+    far -= (far == ends[owner]) * sizes[owner]
+    # Where the sides are, along an edge and across it.
+    np.conjugate(along, out=along)
+    along /= np.abs(along)
     left = (points * along).imag
-    sides = points[far] * along
-    high, right, low = sides[0].real, sides[1].imag, sides[2].real
+    others = points[far]
+    others *= along
+    low, width = others[2].real, others[0].real - others[2].real
+    height = others[1].imag - left
     outer = np.abs(along.real) + np.abs(along.imag)  # Corners reach over the centre of a pixel.
-    size = (high - low + outer) * (right - left + outer)
-    best = np.minimum.reduceat(size, starts)[owner] * (1 + _SAME_AREA)
+    size = (width + outer) * (height + outer)
+    best = np.minimum.reduceat(size, starts)
+    best *= 1 + _SAME_AREA
     # At most 45 degrees from upright; of equals the least turned, then the counter-clockwise one.
-    quarters, tilts = np.divmod(angles + (_TURN / 8 + 1e-9), _TURN / 4)
-    tilts -= _TURN / 8 + 1e-9
-    turned = np.where(size <= best, np.abs(tilts) + 1e-6 * (tilts > 0), 1)
-    at = np.argsort(turned + 2 * owner, kind='stable')[starts]
-    low, high, left, right, outer = low[at], high[at], left[at], right[at], outer[at]
-    width, height, tilt = high - low, right - left, tilts[at]
+    equal, = (size <= best[owner]).nonzero()
+    quarters = np.floor(angles[equal] / _QUARTER + (0.5 + 1e-9))
+    tilts = angles[equal] - quarters * _QUARTER
+    turned = np.abs(tilts)
+    turned += 1e-6 * (tilts > 0)
+    turned += 2 * owner[equal]
+    first = turned.argsort(kind='stable')[owner[equal].searchsorted(np.arange(len(hulls)))]
+    at, odd, tilt = equal[first], quarters[first] % 2, tilts[first]
+    width, height, outer = width[at], height[at], outer[at]
+    centre = (low[at] + width / 2 + 1j * (left[at] + height / 2)) / along[at] + (0.5 + 0.5j)
     # (width + margin) * (height + margin) = area.
     half = (width + height) / 2
-    margin = np.sqrt(((width - height) / 2) ** 2 + areas) - half
+    margin = np.sqrt((width - half) ** 2 + areas) - half
     # A mask enlarged from a coarser grid reaches over the border by up to half a pixel of that
     # grid. An area that is smaller still tells nothing: it is no rectangle.
-    beyond = margin + outer / 2
-    margin = np.minimum(np.abs(beyond), np.maximum(beyond, outer)) - outer / 2
+    outer /= 2
+    margin += outer
+    margin = np.minimum(np.abs(margin), np.maximum(margin, 2 * outer)) - outer
     # Along the longer side, of equal ones the one nearer to level, y pointing up; half a turn
     # changes nothing: (-90, 90] degrees, rounding counted as 90.
-    taller = np.where(quarters[at] % 2, width - height, height - width) > 1e-6
-    theta = np.where(taller, np.where(tilt > -1e-12, _TURN / 4, -_TURN / 4), 0) - tilt
-    centre = (low + high + 1j * (left + right)) / (2 * along[at]) + (0.5 + 0.5j)
-    return np.array([centre.real, centre.imag,
-                     np.maximum(np.maximum(width, height) + margin, 1),
-                     np.maximum(np.minimum(width, height) + margin, 1),
-                     np.minimum(theta, _TURN / 4)]).T
+    taller = (width - height) * (2 * odd - 1) > 1e-6
+    theta = taller * np.where(tilt > -1e-12, _QUARTER, -_QUARTER) - tilt
+    boxes = np.array([centre.real, centre.imag, np.maximum(width, height) + margin,
+                      np.minimum(width, height) + margin, np.minimum(theta, _QUARTER)])
+    np.maximum(boxes[2:4], 1, out=boxes[2:4])
+    return boxes.T
 
 
 def oriented_box(region: npt.NDArray[np.uint8]) -> tuple[float, float, float, float, float]:

@@ -30,13 +30,16 @@ def scores(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
         In (0, 1].
 
     """
-    evidence = features(class_ids, areas, boxes, hull_areas, doubts)
-    return 1 / (1 + np.exp(-evidence @ np.array(WEIGHTS)))
+    evidence = np.full(len(areas), WEIGHTS[0])
+    for weight, feature in zip(WEIGHTS[1:], features(class_ids, areas, boxes, hull_areas, doubts),
+                               strict=True):
+        evidence += weight * feature
+    return 1 / (1 + np.exp(-evidence))
 
 
 def features(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
              boxes: npt.NDArray[np.int32], hull_areas: npt.NDArray[np.float64],
-             doubts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+             doubts: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
     """
     Return what a score is made of.
 
@@ -51,21 +54,23 @@ def features(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
 
     Returns
     -------
-    ndarray of shape (N, 4), float64
-        1; logarithm of the area over that of the largest instance of the same class nearby (what
-        is small beside a large one is often a piece of it), at least -5; square of the concavity
+    beside, concavity, doubts : ndarray of shape (N,), float64
+        Logarithm of the area over that of the largest instance of the same class nearby (what is
+        small beside a large one is often a piece of it), at least -5; square of the concavity
         (the share of the hull that is not covered); doubt of the cuts.
 
     """
     beside = np.log(areas / _largest_nearby(class_ids, areas, boxes))
-    concavity = np.maximum(1 - areas / np.maximum(hull_areas, 1), 0)
-    return np.stack([np.ones(len(areas)), np.maximum(beside, -5), concavity ** 2, doubts], axis=1)
+    concavity = np.maximum(1 - areas / hull_areas, 0)
+    return np.maximum(beside, -5), concavity * concavity, doubts
 
 
 def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
                     boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Return, for each instance, the largest area of its class in reach, its own included."""
-    largest = areas.copy()
+    if len(areas) <= _BLOCK:
+        return _largest_beside(slice(None), slice(None), class_ids, areas, boxes)
+    largest = np.empty_like(areas)
     reach = REACH * np.sqrt(areas)
     # Sorted along x, the neighbours of a block follow one another: never all pairs.
     order = np.argsort(boxes[:, 0], kind='stable')
@@ -75,11 +80,19 @@ def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int6
         near = order[
             np.searchsorted(rights, (boxes[block, 0] - reach[block]).min(), side='right'):
             np.searchsorted(lefts, (boxes[block, 2] + reach[block]).max())]
-        # Corners, x and y, of each of the block beside each that may be near.
-        one, other = boxes[block].T.reshape(2, 2, -1, 1), boxes[near].T.reshape(2, 2, 1, -1)
-        gaps = np.maximum(one[0] - other[1], other[0] - one[1])
-        np.maximum(gaps, 0, out=gaps)
-        beside = (gaps * gaps).sum(axis=0) < (reach[block] ** 2)[:, None]
-        beside &= class_ids[block, None] == class_ids[near]
-        largest[block] = np.maximum(largest[block], (beside * areas[near]).max(axis=1))
+        largest[block] = _largest_beside(block, near, class_ids, areas, boxes)
     return largest
+
+
+def _largest_beside(block: npt.NDArray[np.intp] | slice, near: npt.NDArray[np.intp] | slice,
+                    class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
+                    boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Return, for each of a block, the largest area of its class in reach among those near."""
+    # Corners, x and y, of each of the block beside each that may be near.
+    one, other = boxes[block].T.reshape(2, 2, -1, 1), boxes[near].T.reshape(2, 2, 1, -1)
+    gaps = np.maximum(one[0] - other[1], other[0] - one[1])
+    np.maximum(gaps, 0, out=gaps)
+    gaps *= gaps
+    beside = gaps[0] + gaps[1] < (REACH ** 2 * areas[block])[:, None]
+    beside &= class_ids[block, None] == class_ids[near]
+    return np.maximum.reduce(beside * areas[near], axis=1)
