@@ -179,7 +179,8 @@ def _outlined(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, i
             component.hollow = True
             inside = component.inside
             left, top = x - corner[0], y - corner[1]
-            inside[1:-1, 1:-1] &= binary[top:top + h, left:left + w]
+            np.minimum(inside[1:-1, 1:-1], binary[top:top + h, left:left + w],
+                       out=inside[1:-1, 1:-1])
             while hole >= 0:
                 # What lies in the hole is another component.
                 other = tree[hole][2]

@@ -2,15 +2,16 @@
 Necks: where the outer border of a component comes near itself.
 
 Two objects that touch leave a pocket on each side of the place: between the border and its
-convex hull. The bottom of a pocket and the point of the border across from it are the ends of a
-neck. From each bottom the border is walked around in the same number of steps, however long it
-is, so all pockets of all components are rows of one table. What has holes has no one border, and
-is left to :mod:`.splitting`.
+convex hull. Where the bottoms of two pockets are near each other is the neck. If no two are, it is
+between a bottom and the point of the border across from it: from each bottom the border is walked
+around in the same number of steps, however long it is, so all pockets of all components are rows
+of one table. What has holes has no one border, and is left to :mod:`.splitting`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 import math
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from .splitting import Border
 # Where a cut is allowed: as splitting.ALLOWED, for half widths as they are measured here; and for
 # the logarithm of slimness: slim sides that meet end to end, not side by side, are one long thing.
 ALLOWED = (0.9, -6.0, 2.0, 0.135, -2.0)
+# Where a neck between two bottoms is so clear, as a dist_threshold, no other is looked for.
+_CLEAR = 0.4
 # Slim is what has more than so many times the area of a disc of its width, and whose centroids
 # are farther from each other than so many times what two discs side by side are.
 _SLIM = 2.0
@@ -143,22 +146,22 @@ def _judge(component: Component, halves: tuple[Component, Component], neck: _Nec
 def _halves(component: Component, neck: _Neck, min_area: int,
             ) -> tuple[Component, Component] | None:
     """Return the sides of a neck, if both are one piece and large enough."""
-    x0, y0, _, _ = component.box
-    corner = x0 - 1, y0 - 1
-    # The smaller side has the line across: so it does not matter how the component lies.
-    end = np.array([[neck.end]], np.int32)
-    side = np.concatenate(
-        [*_stretch(component.contour, neck.start, neck.edge), end] if neck.ahead else
-        [end, *_stretch(component.contour, neck.edge + 1, neck.start)])
+    corner = component.box[0] - 1, component.box[1] - 1
+    outset = -corner[0], -corner[1]
+    start = component.contour[neck.start, 0].tolist()
     # Versions of OpenCV draw slanting lines differently, those from pixel to pixel alike.
-    way = side[0] - side[-1]
-    steps = max(int(np.abs(way).max()), 1)
-    line = side[-1] + np.rint(np.arange(1, steps)[:, None] * (way / steps)).astype(np.int32)
-    side = np.concatenate([side, line[:, None]])
+    way = complex(*start) - complex(*neck.end)
+    steps = int(max(abs(way.real), abs(way.imag), 1))
+    line = np.rint(np.arange(steps) * (way / steps)) + complex(*neck.end)
+    line = line.view(np.float64).astype(np.int32).reshape(-1, 1, 2)
     rest = component.inside
-    straight = rest[line[:, 1] - corner[1], line[:, 0] - corner[0]].all()
+    straight = rest[line[:, 0, 1] - corner[1], line[:, 0, 0] - corner[0]].all()
+    # The smaller side has the line across: so it does not matter how the component lies.
+    side = np.concatenate(
+        [*_stretch(component.contour, neck.start, neck.edge), line] if neck.ahead else
+        [*_stretch(component.contour, neck.edge + 1, neck.start), line[::-1]])
     component.pixels = None  # Drawn again if need be.
-    cv2.drawContours(rest, [side], 0, 0, cv2.FILLED, offset=(1 - x0, 1 - y0))
+    cv2.drawContours(rest, [side], 0, 0, cv2.FILLED, offset=outset)
     contours, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
                                    offset=corner)
     if not contours:
@@ -169,7 +172,7 @@ def _halves(component: Component, neck: _Neck, min_area: int,
         # Crumbs behind the cut change sides.
         main = max(contours, key=cv2.contourArea)
         rest[:] = 0
-        cv2.drawContours(rest, [main], 0, 1, cv2.FILLED, offset=(1 - x0, 1 - y0))
+        cv2.drawContours(rest, [main], 0, 1, cv2.FILLED, offset=outset)
     area = cv2.countNonZero(rest)
     if min(area, component.area - area) < max(min_area, 1):
         return None
@@ -198,20 +201,29 @@ def _bounded(area: int, contour: Hull) -> Component:
 def _necks(components: Sequence[Component], dist_threshold: float, min_area: int,
            ) -> dict[int, _Neck]:
     """Return the most promising neck of each component, by the component's place in the list."""
-    bottoms = [(k, vertex) for k, component in enumerate(components)
-               for vertex in _bottoms(component)]
-    if not bottoms:
-        return {}
     # A side is hardly more concave than the whole: what is not clear then needs no halves.
-    limits = [dist_threshold * math.exp(ALLOWED[0] + (ALLOWED[1] + ALLOWED[2]) * (
+    limits = [math.exp(ALLOWED[0] + (ALLOWED[1] + ALLOWED[2]) * (
         1 - component.area / component.hull_area) ** 2) for component in components]
+    found: dict[int, _Neck] = {}
+    bottoms = []
+    for k, component in enumerate(components):
+        deep = _bottoms(component)
+        neck = _between(component.contour, deep, _CLEAR * limits[k], min_area)
+        if neck:
+            found[k] = neck
+        else:
+            bottoms += [(k, vertex) for vertex in deep]
+    if not bottoms:
+        return found
+    limits = [dist_threshold * limit for limit in limits]
     outlines = _Outlines([component.contour for component in components])
     best: dict[int, _Across] = {}
     for start in range(0, len(bottoms), _TOGETHER):
         for one in outlines.across(bottoms[start:start + _TOGETHER], limits, min_area):
             if one.key < (best[one.owner].key if one.owner in best else limits[one.owner]):
                 best[one.owner] = one
-    return dict(zip(best, outlines.necks(list(best.values())), strict=True))
+    found.update(zip(best, outlines.necks(list(best.values())), strict=True))
+    return found
 
 
 def _bottoms(component: Component) -> list[int]:
@@ -227,6 +239,53 @@ def _bottoms(component: Component) -> list[int]:
     deep = [(-depth, vertex) for _, _, vertex, depth in pockets.reshape(-1, 4).tolist()
             if depth > ripple]
     return [vertex for _, vertex in sorted(deep)[:_POCKETS]]
+
+
+def _between(contour: Hull, bottoms: Sequence[int], limit: float, min_area: int) -> _Neck | None:
+    """Return the clearest neck between two bottoms, where its key is below a limit."""
+    whole, length = cv2.contourArea(contour, True), cv2.arcLength(contour, True)
+    if not whole:
+        return None
+    best = None
+    for first, last in combinations(sorted(bottoms), 2):
+        stretch = contour[first:last + 1]
+        part = cv2.contourArea(stretch, True) / whole
+        if not 0 < part < 1:  # What turns the other way lies outside.
+            continue
+        end = tuple(contour[last, 0].tolist())
+        width = math.dist(contour[first, 0].tolist(), end)
+        border = cv2.arcLength(stretch, False)
+        (one, one_half), (other, other_half) = (
+            _side(border, part * abs(whole), width),
+            _side(length - border, (1 - part) * abs(whole), width))
+        if min(one, other) < max(min_area, 1):
+            continue
+        neck = (width + 1) / 2 / min(one_half, other_half)
+        allowed = ALLOWED[3] * math.log(min(one, other) / max(one, other))
+        slim = min(one / one_half ** 2, other / other_half ** 2) / math.pi
+        if slim > _SLIM:
+            rest = np.concatenate([contour[last:], contour[:first + 1]])
+            apart = math.dist(_centroid(stretch), _centroid(rest))
+            allowed += ALLOWED[4] * math.log(max(min(
+                slim, apart / (one_half + other_half)) / _SLIM, 1))
+        key = neck * math.exp(-allowed)
+        if key < limit:
+            limit = key
+            best = _Neck(first, last - 1, end, one < other, width + 1, neck, allowed)
+    return best
+
+
+def _side(border: float, area: float, width: float) -> tuple[float, float]:
+    """Return the pixels of one side of a neck, and its half width if it is a strip."""
+    area += (border + width) / 2 + 1
+    around = border * _LENGTH + width + math.pi
+    return area, (around - math.sqrt(max(around ** 2 - 2 * math.tau * area, 0))) / math.tau
+
+
+def _centroid(contour: Hull) -> tuple[float, float]:
+    """Return the centroid of what a border encloses, x and y."""
+    moments = cv2.moments(contour)
+    return moments['m10'] / moments['m00'], moments['m01'] / moments['m00']
 
 
 class _Across(NamedTuple):

@@ -137,26 +137,27 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
     ------
     class_id : int
     binary : ndarray of shape (h, w), uint8
-        1 on the pixels of the class, in the smallest box around them or the whole frame.
+        Non-zero on the pixels of the class, in the smallest box around them or the whole frame;
+        valid until the next class.
     x, y : int
         The box's corner.
 
     """
     ignored = {0, NO_DATA, *settings.ignored_classes}
-    total = left = cv2.countNonZero(mask)
-    top = int(mask.max())
-    binary = (mask == top).view(np.uint8)
-    if cv2.countNonZero(binary) == total:  # Most masks have one class.
+    left, top = cv2.countNonZero(mask), int(mask.max())
+    if cv2.sumElems(mask)[0] == left * top:  # Most masks have one class.
         if top not in ignored:
-            yield top, binary, 0, 0
+            yield top, mask, 0, 0
         return
-    # 256 - class id, so that the largest is next; a histogram takes longer for a handful.
-    rest: npt.NDArray[Any] = np.negative(mask)
+    # 256 - class id, so that the largest is next; a histogram takes longer for a handful. Each
+    # new image of a frame's size costs more than what is done with it: there are two.
+    rest: npt.NDArray[Any] = np.negative(mask, order='C')
+    binary = np.empty(mask.shape, np.uint8)
     while left:
         top = int(rest.max())
-        binary = (rest == top).view(np.uint8)
+        np.equal(rest, top, out=binary.view(np.bool_))
         left -= cv2.countNonZero(binary)
-        rest = cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV)[1] if left else mask
+        cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV, dst=rest)
         if 256 - top not in ignored:
             x, y, w, h = cv2.boundingRect(binary)
             yield 256 - top, binary[y:y + h, x:x + w], x, y
