@@ -69,7 +69,7 @@ def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int6
                     boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Return, for each instance, the largest area of its class in reach, its own included."""
     if len(areas) <= _BLOCK:
-        return _largest_beside(slice(None), slice(None), class_ids, areas, boxes)
+        return _largest_near(areas, class_ids, boxes, areas, class_ids, boxes)
     largest = np.empty_like(areas)
     reach = REACH * np.sqrt(areas)
     # Sorted along x, the neighbours of a block follow one another: never all pairs.
@@ -80,19 +80,21 @@ def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int6
         near = order[
             np.searchsorted(rights, (boxes[block, 0] - reach[block]).min(), side='right'):
             np.searchsorted(lefts, (boxes[block, 2] + reach[block]).max())]
-        largest[block] = _largest_beside(block, near, class_ids, areas, boxes)
+        largest[block] = _largest_near(areas[block], class_ids[block], boxes[block],
+                                       areas[near], class_ids[near], boxes[near])
     return largest
 
 
-def _largest_beside(block: npt.NDArray[np.intp] | slice, near: npt.NDArray[np.intp] | slice,
-                    class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
-                    boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """Return, for each of a block, the largest area of its class in reach among those near."""
-    # Corners, x and y, of each of the block beside each that may be near.
-    one, other = boxes[block].T.reshape(2, 2, -1, 1), boxes[near].T.reshape(2, 2, 1, -1)
+def _largest_near(areas: npt.NDArray[np.int64], class_ids: npt.NDArray[np.uint8],
+                  boxes: npt.NDArray[np.int32], their_areas: npt.NDArray[np.int64],
+                  their_class_ids: npt.NDArray[np.uint8], their_boxes: npt.NDArray[np.int32],
+                  ) -> npt.NDArray[np.int64]:
+    """Return, for each instance, the largest area among others of its class in reach."""
+    # Corners, x and y, of each beside each other.
+    one, other = boxes.T.reshape(2, 2, -1, 1), their_boxes.T.reshape(2, 2, 1, -1)
     gaps = np.maximum(one[0] - other[1], other[0] - one[1])
     np.maximum(gaps, 0, out=gaps)
     gaps *= gaps
-    beside = gaps[0] + gaps[1] < (REACH ** 2 * areas[block])[:, None]
-    beside &= class_ids[block, None] == class_ids[near]
-    return np.maximum.reduce(beside * areas[near], axis=1)
+    beside = gaps[0] + gaps[1] < REACH ** 2 * areas[:, None]
+    beside &= class_ids[:, None] == their_class_ids
+    return np.maximum.reduce(beside * their_areas, axis=1)
