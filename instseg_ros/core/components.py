@@ -101,7 +101,7 @@ def components(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, 
         x and y of the first pixel of ``binary``, in the image whose places components tell.
 
     """
-    some = binary[::max(len(binary) // 64, 1)]
+    some = binary[::max(len(binary) // 16, 1)]
     changes = np.count_nonzero(some[:, 1:] != some[:, :-1])
     return (_labelled if changes > some.size * _NOISE else _outlined)(binary, min_area, corner)
 

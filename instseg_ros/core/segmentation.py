@@ -126,12 +126,13 @@ def check_mask(mask: npt.NDArray[np.uint8]) -> None:
         raise ValueError(f'mask: expected shape (H, W) with H, W >= 1, got {mask.shape}')
 
 
-def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
+def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, min_area: int = 1,
             ) -> Iterator[tuple[int, npt.NDArray[np.uint8], int, int]]:
     """
     Yield each class id in ascending order, its pixels, and where they are.
 
-    Classes that are never instances are left out.
+    Classes that are never instances are left out, and so may be components of fewer pixels than
+    ``min_area``.
 
     Yields
     ------
@@ -149,6 +150,8 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
         if top not in ignored:
             yield top, mask, 0, 0
         return
+    mask = without_specks(mask, min_area)
+    left = cv2.countNonZero(mask)
     # 256 - class id, so that the largest is next; a histogram takes longer for a handful. Each
     # new image of a frame's size costs more than what is done with it: there are two.
     rest: npt.NDArray[Any] = np.negative(mask, order='C')
@@ -184,7 +187,7 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
     sizes: list[int] = []
     waiting: list[tuple[int, Component]] = []
     together, left = 0, keep.equal
-    for class_id, binary, x, y in classes(without_specks(mask, keep.area), settings):
+    for class_id, binary, x, y in classes(mask, settings, keep.area):
         before = len(found)
         for component in components(opened(binary, settings), keep.area, (x, y)):
             if component.area == keep.area:
@@ -197,7 +200,8 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
             waiting.append((class_id, component))
             if may_be_cut(component, settings):
                 # What is cut needs its pixels, all at once no more than the frame has.
-                together += component.inside.size
+                x0, y0, x1, y1 = component.box
+                together += (x1 - x0 + 2) * (y1 - y0 + 2)
                 if together > mask.size:
                     _cut(waiting, labels, found, settings)
                     waiting, together = [], 0
