@@ -208,7 +208,7 @@ def _necks(components: Sequence[Component], dist_threshold: float, min_area: int
     bottoms = []
     for k, component in enumerate(components):
         deep = _bottoms(component)
-        neck = _between(component.contour, deep, _CLEAR * limits[k], min_area)
+        neck = _between(component, deep, _CLEAR * limits[k], min_area)
         if neck:
             found[k] = neck
         else:
@@ -241,23 +241,27 @@ def _bottoms(component: Component) -> list[int]:
     return [vertex for _, vertex in sorted(deep)[:_POCKETS]]
 
 
-def _between(contour: Hull, bottoms: Sequence[int], limit: float, min_area: int) -> _Neck | None:
+def _between(component: Component, bottoms: Sequence[int], limit: float, min_area: int,
+             ) -> _Neck | None:
     """Return the clearest neck between two bottoms, where its key is below a limit."""
-    whole, length = cv2.contourArea(contour, True), cv2.arcLength(contour, True)
+    contour = component.contour
+    places = {vertex: contour[vertex, 0].tolist() for vertex in sorted(bottoms)}
+    # The smaller side is at most a disc of half of the area.
+    widest = limit * math.sqrt(2 * component.area / math.pi)
+    near = [(first, last, width) for first, last in combinations(places, 2)
+            if (width := math.dist(places[first], places[last])) < widest]
+    whole = cv2.contourArea(contour, True) if near else 0.0
     if not whole:
         return None
-    best = None
-    for first, last in combinations(sorted(bottoms), 2):
+    best, length = None, cv2.arcLength(contour, True)
+    for first, last, width in near:
         stretch = contour[first:last + 1]
-        part = cv2.contourArea(stretch, True) / whole
-        if not 0 < part < 1:  # What turns the other way lies outside.
+        part = cv2.contourArea(stretch, True)
+        if not 0 < part / whole < 1:  # What turns the other way lies outside.
             continue
-        end = tuple(contour[last, 0].tolist())
-        width = math.dist(contour[first, 0].tolist(), end)
         border = cv2.arcLength(stretch, False)
-        (one, one_half), (other, other_half) = (
-            _side(border, part * abs(whole), width),
-            _side(length - border, (1 - part) * abs(whole), width))
+        one, one_half = _side(border, abs(part), width)
+        other, other_half = _side(length - border, abs(whole - part), width)
         if min(one, other) < max(min_area, 1):
             continue
         neck = (width + 1) / 2 / min(one_half, other_half)
@@ -271,7 +275,7 @@ def _between(contour: Hull, bottoms: Sequence[int], limit: float, min_area: int)
         key = neck * math.exp(-allowed)
         if key < limit:
             limit = key
-            best = _Neck(first, last - 1, end, one < other, width + 1, neck, allowed)
+            best = _Neck(first, last - 1, tuple(places[last]), one < other, width + 1, neck, allowed)
     return best
 
 
@@ -354,21 +358,20 @@ class _Outlines:
         np.sqrt(np.maximum(halves, 0, out=halves), out=halves)
         np.subtract(around, halves, out=halves)
         # What turns the other way lies outside.
-        fits = (areas.min(axis=0) >= 2 * max(min_area, 1)) & (turned > 0) & (
+        fits = (np.minimum(*areas) >= 2 * max(min_area, 1)) & (turned > 0) & (
             turned < turned[:, -1:])
-        necks = np.where(fits, (width + 1) * math.pi / halves.min(axis=0), math.inf)
-        best = necks.argmin(axis=1)
-        row, = np.nonzero(necks[np.arange(len(best)), best] < np.array(limits)[owner])
+        necks = np.where(fits, (width + 1) * math.pi / np.minimum(*halves), math.inf)
+        row, = (np.minimum.reduce(necks, axis=1) < np.array(limits)[owner]).nonzero()
         if not len(row):
             return []
-        at = row, best[row]
+        at = row, necks[row].argmin(axis=1)
         # Shapes of both sides: how slim, and how far their centroids are apart (Green's theorem).
         area, half = areas[:, *at], halves[:, *at] / math.tau
         moments = (twice[row, 1:] * (points[row, 1:] + points[row, :-1])).cumsum(axis=1)
-        moment, part = moments[np.arange(len(row)), at[1] - 1], turned[at]
+        moment, part = moments[range(len(row)), at[1] - 1], turned[at]
         apart = np.abs(moment / part - (moments[:, -1] - moment) / (turned[row, -1] - part)) / 3
-        slim = np.minimum((area / half ** 2).min(axis=0) / math.tau, apart / half.sum(axis=0))
-        allowed = (ALLOWED[3] * np.log(area.min(axis=0) / area.max(axis=0))
+        slim = np.minimum(np.minimum(*area / half ** 2) / math.tau, apart / (half[0] + half[1]))
+        allowed = (ALLOWED[3] * np.log(np.minimum(*area) / np.maximum(*area))
                    + ALLOWED[4] * np.log(np.maximum(slim / _SLIM, 1)))
         neck = necks[at]
         figures = (borders[0][at], area[0] < area[1], width[at], neck, allowed,
