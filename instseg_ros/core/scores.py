@@ -97,4 +97,4 @@ def _largest_near(areas: npt.NDArray[np.int64], class_ids: npt.NDArray[np.uint8]
     gaps *= gaps
     beside = gaps[0] + gaps[1] < REACH ** 2 * areas[:, None]
     beside &= class_ids[:, None] == their_class_ids
-    return np.maximum.reduce(beside * their_areas, axis=1)
+    return np.maximum.reduce(beside * their_areas, axis=1, initial=0)
