@@ -32,6 +32,17 @@ def test_the_neck_of_two_discs_is_as_wide_as_it_is(distance):
     assert abs((cut.start[0] + cut.end[0]) / 2 - (80 + distance / 2)) <= 2
 
 
+@pytest.mark.parametrize('way', [(52, 0), (49, 19), (33, 41), (0, 55)])
+def test_between_two_pockets_and_across_the_border_is_the_same_neck(monkeypatch, way):
+    mask = discs((80, 90), (80 + way[0], 90 + way[1]))
+    (between,) = pieces(mask)[0].cuts
+    monkeypatch.setattr(necks, '_CLEAR', 0)
+    (across,) = pieces(mask)[0].cuts
+    assert between.border.ratio == pytest.approx(across.border.ratio, rel=0.1)
+    for end in (between.start, between.end):
+        assert min(np.hypot(*np.subtract(end, other)) for other in (across.start, across.end)) < 3
+
+
 @pytest.mark.parametrize('count', [2, 3, 5])
 def test_as_many_parts_as_discs_in_a_row(count):
     assert len(pieces(discs(*((60 + 55 * k, 90 + k % 2 * 8) for k in range(count))))) == count

@@ -223,6 +223,18 @@ def test_refuses_other_shapes_by_name(shape):
         segment_instances(np.zeros(shape, np.uint8), DEFAULT)
 
 
+def test_scores_of_a_crowd_do_not_depend_on_how_neighbours_are_found(monkeypatch):
+    rng = np.random.default_rng(0)
+    mask = np.zeros((400, 600), np.uint8)
+    for x, y, size, class_id in rng.integers((0, 0, 3, 1), (590, 390, 12, 4), (300, 4)):
+        mask[y:y + size, x:x + size] = class_id
+    crowd = segment_instances(mask, TINY)
+    assert len(crowd) > 150
+    for block in (1, 10000):
+        monkeypatch.setattr('instseg_ros.core.scores._BLOCK', block)
+        assert np.array_equal(segment_instances(mask, TINY).scores, crowd.scores)
+
+
 # --- masks no camera gives ----------------------------------------------------------------------
 
 @pytest.mark.parametrize('shape', [(1, 1), (1, 50), (50, 1), (2, 3), (300, 400)])

@@ -275,7 +275,8 @@ def _between(component: Component, bottoms: Sequence[int], limit: float, min_are
         key = neck * math.exp(-allowed)
         if key < limit:
             limit = key
-            best = _Neck(first, last - 1, tuple(places[last]), one < other, width + 1, neck, allowed)
+            x, y = places[last]
+            best = _Neck(first, last - 1, (x, y), one < other, width + 1, neck, allowed)
     return best
 
 
