@@ -191,16 +191,15 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
     height, width = inside.shape[0] - 2, inside.shape[1] - 2
     rows = _cells(round(height / scale) or 1, height) + 1
     columns = _cells(round(width / scale) or 1, width) + 1
-    reduced = depth.take(rows, axis=0).take(columns, axis=1)
-    reduced /= np.float32(scale)
-    framed = np.zeros((len(rows) + 2, len(columns) + 2), np.float32)
-    framed[1:-1, 1:-1] = reduced
-    return framed
+    reduced = np.zeros((len(rows) + 2, len(columns) + 2), np.float32)
+    np.divide(depth.take(rows, axis=0).take(columns, axis=1), np.float32(scale),
+              out=reduced[1:-1, 1:-1])
+    return reduced
 
 
 def _cells(count: int, size: int) -> npt.NDArray[np.intp]:
     """Return the indices of ``count`` samples spread evenly, and symmetrically, over ``size``."""
-    return ((np.arange(count) * 2 + 1) * size // (2 * count)).astype(np.intp)
+    return np.arange(size, 2 * count * size, 2 * size, np.intp) // (2 * count)
 
 
 def hills(depth: npt.NDArray[np.float32],
@@ -228,17 +227,17 @@ def hills(depth: npt.NDArray[np.float32],
     """
     inside = depth > 0
     # The digital distance map has ripples; a little smoothing removes most of the tiny hills.
-    keys = np.rint(cv2.GaussianBlur(depth, (3, 3), 0) * 64).astype(np.float64)
+    smooth = cv2.GaussianBlur(depth, (3, 3), 0)
     size = 1 << depth.size.bit_length()
-    here = np.arange(depth.size)
-    keys *= size
-    keys += here.astype(np.float64).reshape(depth.shape)
+    keys = np.arange(depth.size, dtype=np.float64).reshape(depth.shape)
+    keys += np.rint(smooth * 64) * size
     keys *= inside
     up = cv2.dilate(keys, _NEIGHBOURS).astype(np.intp)
     up &= size - 1
     up *= inside
     up = up.ravel()
     # Cell 0 is outside: its peak is itself.
+    here = np.arange(len(up))
     peaks, = (up == here).nonzero()
     while True:
         further = up[up]
@@ -567,41 +566,49 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
         The parts that are left, at least one, each one 8-connected piece.
 
     """
-    x0, y0, _, _ = component.box
+    x0, y0, x1, y1 = component.box
+    width, height = x1 - x0, y1 - y0
     kind = np.min_scalar_type(len(parts))
-    cells = parts.group.astype(kind)[parts.survey.basins]
-    (rows, columns), (height, width) = ((h - 2, w - 2) for h, w in (
-        cells.shape, component.inside.shape))
+    cells = parts.group.astype(kind).take(parts.survey.basins)
+    rows, columns = cells.shape[0] - 2, cells.shape[1] - 2
     labels = np.zeros((height + 2, width + 2), kind)
     labels[1:-1, 1:-1] = spread(cells, (height, width))
     labels *= component.inside
-    painted: dict[int, Component] = {}
     crumbs: list[_Crumb] = []
+
+    def piece(k: int, box: tuple[int, ...], least: int) -> Component | None:
+        left, top, right, bottom = box
+        here = labels[top - y0:bottom - y0 + 2, left - x0:right - x0 + 2]
+        return _main_piece(here, k, (left - 1, top - 1), least, crumbs)
+
+    painted: dict[int, Component] = {}
     for k in range(1, len(parts) + 1):
         x, y, w, h = cv2.boundingRect((cells == k).view(np.uint8))
-        left, right = (_pixels(c - 1, columns, width) for c in (x, x + w))
-        top, bottom = (_pixels(c - 1, rows, height) for c in (y, y + h))
-        piece = _main_piece(labels[top:bottom + 2, left:right + 2], k,
-                            (x0 + left - 1, y0 + top - 1), min_area, crumbs)
-        if piece:
-            painted[k] = piece
+        found = piece(k, (x0 + _first(x - 1, columns, width), y0 + _first(y - 1, rows, height),
+                          x0 + _first(x - 1 + w, columns, width),
+                          y0 + _first(y - 1 + h, rows, height)), min_area)
+        if found:
+            painted[k] = found
     if not painted:
         return [(1, component)]
-    for k in _give_away(crumbs):
-        piece = _main_piece(labels, k, (x0 - 1, y0 - 1), 1, crumbs)
-        assert piece
-        painted[k] = piece
+    for k, given in _give_away(crumbs).items():
+        lefts, tops, rights, bottoms = zip(painted[k].box, *(crumb.box for crumb in given),
+                                           strict=True)
+        found = piece(k, (min(lefts), min(tops), max(rights), max(bottoms)), 1)
+        assert found
+        painted[k] = found
     return list(painted.items())
 
 
-def _pixels(cell: int, count: int, size: int) -> int:
-    """Return the first of ``size`` pixels that is in a cell of ``count``, or in a later one."""
+def _first(cell: int, count: int, size: int) -> int:
+    """Return which of ``size`` pixels is the first of a cell of ``count``; past the last, size."""
     return -((count - 2 * cell * size) // (2 * count))
 
 
 class _Crumb(NamedTuple):
-    """Pixels that lost their label, 1 in the middle of zeros, and the labels where they are."""
+    """Pixels that lost their label, 1 in a border of zeros, and the labels where they are."""
 
+    box: tuple[int, int, int, int]
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[Any]
 
@@ -609,42 +616,39 @@ class _Crumb(NamedTuple):
 def _main_piece(labels: npt.NDArray[Any], label: int, corner: tuple[int, int], min_area: int,
                 crumbs: list[_Crumb]) -> Component | None:
     """
-    Return the largest piece of a label in a crop, with a border of other labels, if large enough.
+    Return the largest piece of a label in a crop with a border, if it is large enough.
 
     Seen on the full grid, a part can have crumbs behind a border: they lose their label and are
-    added to ``crumbs``, and so is what is too small.
+    added to ``crumbs``, and so does what is too small.
     """
     pixels = (labels == label).view(np.uint8)
-    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
+                                           offset=corner)
     if hierarchy is None:
         return None
     outer = [k for k, (_, _, _, of) in enumerate(hierarchy[0].tolist()) if of < 0]
-    main = max(outer, key=lambda k: cv2.contourArea(contours[k]))
+    outer.sort(key=lambda k: cv2.contourArea(contours[k]))
     for k in outer:
-        if k != main:
-            x, y, w, h = cv2.boundingRect(contours[k])
-            place = np.s_[y - 1:y + h + 1, x - 1:x + w + 1]
-            crumb = np.zeros((h + 2, w + 2), np.uint8)
-            cv2.drawContours(crumb, contours, k, 1, cv2.FILLED, hierarchy=hierarchy, maxLevel=1,
-                             offset=(1 - x, 1 - y))
-            crumbs.append(_Crumb(crumb, labels[place]))
-            pixels[place] -= crumb
-            labels[place] *= 1 - crumb
-    x, y, w, h = cv2.boundingRect(contours[main])
-    place = np.s_[y - 1:y + h + 1, x - 1:x + w + 1]
-    area = cv2.countNonZero(pixels)
-    if area < max(min_area, 1):
-        crumbs.append(_Crumb(pixels[place], labels[place]))
-        labels[place] *= 1 - pixels[place]
-        return None
-    x0, y0 = x + corner[0], y + corner[1]
-    return Component(area, (x0, y0, x0 + w, y0 + h), contours[main] + corner, pixels[place],
-                     hollow=True)
+        x, y, w, h = cv2.boundingRect(contours[k])
+        place = np.s_[y - corner[1] - 1:y - corner[1] + h + 1,
+                      x - corner[0] - 1:x - corner[0] + w + 1]
+        here, box = pixels[place], (x, y, x + w, y + h)
+        if k == outer[-1]:
+            area = cv2.countNonZero(here)
+            if area >= max(min_area, 1):
+                return Component(area, box, contours[k], here, hollow=True)
+        crumb = np.zeros_like(here)
+        cv2.drawContours(crumb, contours, k, 1, cv2.FILLED, hierarchy=hierarchy, maxLevel=1,
+                         offset=(1 - x, 1 - y))
+        here -= crumb
+        labels[place] *= 1 - crumb
+        crumbs.append(_Crumb(box, crumb, labels[place]))
+    return None
 
 
-def _give_away(crumbs: list[_Crumb]) -> set[int]:
-    """Give each crumb to the label it touches most; return which grew."""
-    grown: set[int] = set()
+def _give_away(crumbs: list[_Crumb]) -> dict[int, list[_Crumb]]:
+    """Give each crumb to the label it touches most; return which got what."""
+    given: dict[int, list[_Crumb]] = {}
     while crumbs:
         waiting = []
         for crumb in crumbs:
@@ -653,13 +657,13 @@ def _give_away(crumbs: list[_Crumb]) -> set[int]:
             if votes.any():
                 best = int(votes.argmax())
                 crumb.labels[crumb.pixels != 0] = best
-                grown.add(best)
+                given.setdefault(best, []).append(crumb)
             else:
                 waiting.append(crumb)
         if len(waiting) == len(crumbs):
             break
         crumbs = waiting
-    return grown
+    return given
 
 
 def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
@@ -678,14 +682,9 @@ def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
     ndarray of shape (h, w)
 
     """
-    rows, columns = _cell_of_each(shape, cells)
+    cells = cells[1:-1, 1:-1]
+    rows, columns = (_cells(*sizes) for sizes in zip(shape, cells.shape, strict=True))
     return cells.take(columns, axis=1).take(rows, axis=0)
-
-
-def _cell_of_each(shape: tuple[int, ...], cells: npt.NDArray,
-                  ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return in which row of cells each row of pixels lies, and the same for columns."""
-    return (_cells(shape[0], cells.shape[0] - 2) + 1, _cells(shape[1], cells.shape[1] - 2) + 1)
 
 
 def grow(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8], steps: int) -> None:
