@@ -20,16 +20,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import Component, components, Hull, hull_area
+from .components import Component, Hull, hull_area
 
 # A component is analysed on a grid on which it covers about this many cells, so that the cost
 # does not grow with the picture; 700 to 20000 cells split 170 photos equally well.
 ANALYSIS_AREA = 1000
 # The same limit for the box around a component: a thin diagonal covers little of its box.
 ANALYSIS_BOX = 6 * ANALYSIS_AREA
+# Distances are measured on at least so many pixels across a cell, if the picture has them: 2 lost
+# 0.01 PQ.
+SAMPLES = 2.5
 # Hills whose saddle is higher than this part of the lower peak are one hill: ripples of the
 # digital border, not necks.
-RIPPLE = 0.9
+RIPPLE = 0.85
 # Where a cut is allowed: learned by benchmarks/learn.py, see docs/method.md. For 1, the squared
 # concavities of the whole and of the parts, and the logarithm of the quotient of their sizes.
 ALLOWED = (0.55, -6.0, 2.0, 0.135)
@@ -166,13 +169,13 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
     """
     Return the distance to the border, on a grid of at most about ``ANALYSIS_AREA`` cells.
 
-    Distances are measured on the full grid and reduced by their maximum, which keeps necks of
-    any width: reducing the mask itself lost 0.02 PQ.
+    Distances are measured on a grid of ``SAMPLES`` to twice as many samples across a cell, or all
+    pixels, and reduced by their maximum, which keeps necks of any width.
 
     Parameters
     ----------
     inside : ndarray of shape (h + 2, w + 2), uint8
-        Non-zero on the component, with a border of zeros.
+        1 on the component, with a border of zeros.
     area : int
         Pixels of the component.
 
@@ -182,24 +185,30 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
         In cells of the reduced grid, with a border of zeros.
 
     """
-    depth: npt.NDArray[Any] = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     scale = math.sqrt(max(area / ANALYSIS_AREA, inside.size / ANALYSIS_BOX))
+    rows, columns = (round((size - 2) / scale) or 1 for size in inside.shape)
+    step = int(scale / SAMPLES)
+    if step > 1:
+        blocks = cv2.erode(inside, np.ones((step, step), np.uint8))
+        middle = np.s_[1 + step // 2:-1:step]
+        inside = np.asarray(cv2.copyMakeBorder(np.ascontiguousarray(blocks[middle, middle]),
+                                               1, 1, 1, 1, cv2.BORDER_CONSTANT))
+        scale /= step
+    depth: npt.NDArray[Any] = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     if scale <= 1:
         return depth
     side = math.ceil(scale) | 1
     cv2.dilate(depth, np.ones((side, side), np.uint8), dst=depth)
-    height, width = inside.shape[0] - 2, inside.shape[1] - 2
-    rows = _cells(round(height / scale) or 1, height) + 1
-    columns = _cells(round(width / scale) or 1, width) + 1
-    reduced = np.zeros((len(rows) + 2, len(columns) + 2), np.float32)
-    np.divide(depth.take(rows, axis=0).take(columns, axis=1), np.float32(scale),
-              out=reduced[1:-1, 1:-1])
+    reduced = np.zeros((rows + 2, columns + 2), np.float32)
+    np.divide(depth.take(_cells(rows, inside.shape[0] - 2) + 1, axis=0)
+              .take(_cells(columns, inside.shape[1] - 2) + 1, axis=1),
+              np.float32(scale), out=reduced[1:-1, 1:-1])
     return reduced
 
 
 def _cells(count: int, size: int) -> npt.NDArray[np.intp]:
     """Return the indices of ``count`` samples spread evenly, and symmetrically, over ``size``."""
-    return np.arange(size, 2 * count * size, 2 * size, np.intp) // (2 * count)
+    return np.arange(size, 2 * count * size, 2 * size, dtype=np.intp) // (2 * count)
 
 
 def hills(depth: npt.NDArray[np.float32],
@@ -422,7 +431,7 @@ def survey(components: Sequence[Component]) -> list[Survey]:
         if one != other:
             links[owner[a]].setdefault((one, other), saddle)
     return [Survey(turn.back(sheet[place]), turn.back(basins[place]), found, meeting,
-                   component.area / sum(region.area for region in found))
+                   component.area / (sum(region.area for region in found) or 1))
             for turn, place, found, meeting, component in zip(
                 turns, places, regions, links, components, strict=True)]
 
@@ -568,12 +577,19 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
     """
     x0, y0, x1, y1 = component.box
     width, height = x1 - x0, y1 - y0
-    kind = np.min_scalar_type(len(parts))
+    rest = len(parts) + 1
+    kind = np.min_scalar_type(rest)
     cells = parts.group.astype(kind).take(parts.survey.basins)
-    rows, columns = cells.shape[0] - 2, cells.shape[1] - 2
+    # Pixels in a cell of their own that is too thin for a depth belong to a part beside it.
+    cells += cv2.dilate(cells, _NEIGHBOURS) * (cells == 0)
+    grid = cells[1:-1, 1:-1]
+    rows, columns = grid.shape
     labels = np.zeros((height + 2, width + 2), kind)
     labels[1:-1, 1:-1] = spread(cells, (height, width))
     labels *= component.inside
+    thin = cv2.countNonZero(labels) < component.area
+    if thin:
+        labels[(labels == 0) & (component.inside != 0)] = rest
     crumbs: list[_Crumb] = []
 
     def piece(k: int, box: tuple[int, ...], least: int) -> Component | None:
@@ -582,15 +598,17 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
         return _main_piece(here, k, (left - 1, top - 1), least, crumbs)
 
     painted: dict[int, Component] = {}
-    for k in range(1, len(parts) + 1):
-        x, y, w, h = cv2.boundingRect((cells == k).view(np.uint8))
-        found = piece(k, (x0 + _first(x - 1, columns, width), y0 + _first(y - 1, rows, height),
-                          x0 + _first(x - 1 + w, columns, width),
-                          y0 + _first(y - 1 + h, rows, height)), min_area)
+    for k in range(1, rest):
+        x, y, w, h = cv2.boundingRect((grid == k).view(np.uint8))
+        found = piece(k, (x0 + _first(x, columns, width), y0 + _first(y, rows, height),
+                          x0 + _first(x + w, columns, width),
+                          y0 + _first(y + h, rows, height)), min_area)
         if found:
             painted[k] = found
     if not painted:
         return [(1, component)]
+    if thin:
+        piece(rest, component.box, component.area)
     for k, given in _give_away(crumbs).items():
         lefts, tops, rights, bottoms = zip(painted[k].box, *(crumb.box for crumb in given),
                                            strict=True)
