@@ -98,9 +98,9 @@ class Survey:
     Attributes
     ----------
     depth : ndarray of shape (h, w), float32
-        Distance to the border in cells; 0 outside and on the outermost cells.
-    basins : ndarray of shape (h, w), int32
-        0 outside, 1..n the hills.
+        Distance to the border in cells; 0 outside.
+    basins : ndarray of shape (h, w), uint16
+        0 outside, 1..n the hills, which reach into the cells around them.
     regions : list of Region
         Region of hill k is ``regions[k - 1]``.
     links : dict of (int, int) to float
@@ -111,7 +111,7 @@ class Survey:
     """
 
     depth: npt.NDArray[np.float32]
-    basins: npt.NDArray[np.int32]
+    basins: npt.NDArray[np.uint16]
     regions: list[Region]
     links: dict[tuple[int, int], float]
     cell: float
@@ -424,13 +424,16 @@ def survey(components: Sequence[Component]) -> list[Survey]:
         regions[owner[top]].append(Region(peaks[top], area, hull, hull_area(hull)))
         numbers[top] = len(regions[owner[top]])
     numbers = [numbers[top] for top in parent]
-    basins = np.array(numbers, np.int32)[labels]
+    basins = np.array(numbers, np.uint16)[labels]
+    # Too thin for a depth, a cell can still have pixels of the component.
+    basins += cv2.dilate(basins, _NEIGHBOURS) * (basins == 0)
     links: list[dict[tuple[int, int], float]] = [{} for _ in depths]
     for saddle, a, b in borders:
         one, other = sorted((numbers[a], numbers[b]))
         if one != other:
             links[owner[a]].setdefault((one, other), saddle)
-    return [Survey(turn.back(sheet[place]), turn.back(basins[place]), found, meeting,
+    return [Survey(turn.back(sheet[place][1:-1, 1:-1]), turn.back(basins[place][1:-1, 1:-1]),
+                   found, meeting,
                    component.area / (sum(region.area for region in found) or 1))
             for turn, place, found, meeting, component in zip(
                 turns, places, regions, links, components, strict=True)]
@@ -577,19 +580,16 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
     """
     x0, y0, x1, y1 = component.box
     width, height = x1 - x0, y1 - y0
+    inside = component.inside
     rest = len(parts) + 1
     kind = np.min_scalar_type(rest)
     cells = parts.group.astype(kind).take(parts.survey.basins)
-    # Pixels in a cell of their own that is too thin for a depth belong to a part beside it.
-    cells += cv2.dilate(cells, _NEIGHBOURS) * (cells == 0)
-    grid = cells[1:-1, 1:-1]
-    rows, columns = grid.shape
-    labels = np.zeros((height + 2, width + 2), kind)
-    labels[1:-1, 1:-1] = spread(cells, (height, width))
-    labels *= component.inside
+    rows, columns = cells.shape
+    labels = np.zeros(inside.shape, kind)
+    np.multiply(spread(cells, (height, width)), inside[1:-1, 1:-1], out=labels[1:-1, 1:-1])
     thin = cv2.countNonZero(labels) < component.area
     if thin:
-        labels[(labels == 0) & (component.inside != 0)] = rest
+        labels[(labels == 0) & (inside != 0)] = rest
     crumbs: list[_Crumb] = []
 
     def piece(k: int, box: tuple[int, ...], least: int) -> Component | None:
@@ -599,7 +599,7 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
 
     painted: dict[int, Component] = {}
     for k in range(1, rest):
-        x, y, w, h = cv2.boundingRect((grid == k).view(np.uint8))
+        x, y, w, h = cv2.boundingRect((cells == k).view(np.uint8))
         found = piece(k, (x0 + _first(x, columns, width), y0 + _first(y, rows, height),
                           x0 + _first(x + w, columns, width),
                           y0 + _first(y + h, rows, height)), min_area)
@@ -686,12 +686,11 @@ def _give_away(crumbs: list[_Crumb]) -> dict[int, list[_Crumb]]:
 
 def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
     """
-    Enlarge a reduced grid with a border to the pixels of a crop.
+    Enlarge a reduced grid to the pixels of a crop.
 
     Parameters
     ----------
-    cells : ndarray of shape (h' + 2, w' + 2)
-        The border is left out.
+    cells : ndarray of shape (h', w')
     shape : tuple of int
         (h, w) of the crop.
 
@@ -700,7 +699,6 @@ def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
     ndarray of shape (h, w)
 
     """
-    cells = cells[1:-1, 1:-1]
     rows, columns = (_cells(*sizes) for sizes in zip(shape, cells.shape, strict=True))
     return cells.take(columns, axis=1).take(rows, axis=0)
 
