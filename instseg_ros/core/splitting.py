@@ -165,7 +165,7 @@ class Parts:
         return doubts
 
 
-def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float32]:
+def depth_map(component: Component, turn: _Turn) -> npt.NDArray[np.float32]:
     """
     Return the distance to the border, on a grid of at most about ``ANALYSIS_AREA`` cells.
 
@@ -174,10 +174,10 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
 
     Parameters
     ----------
-    inside : ndarray of shape (h + 2, w + 2), uint8
-        1 on the component, with a border of zeros.
-    area : int
-        Pixels of the component.
+    component : Component
+        Where to measure.
+    turn : _Turn
+        How the grid is to lie.
 
     Returns
     -------
@@ -185,24 +185,28 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
         In cells of the reduced grid, with a border of zeros.
 
     """
-    scale = math.sqrt(max(area / ANALYSIS_AREA, inside.size / ANALYSIS_BOX))
-    rows, columns = (round((size - 2) / scale) or 1 for size in inside.shape)
+    inside = component.inside
+    scale = math.sqrt(max(component.area / ANALYSIS_AREA, inside.size / ANALYSIS_BOX))
     step = int(scale / SAMPLES)
     if step > 1:
-        blocks = cv2.erode(inside, np.ones((step, step), np.uint8))
+        # The middle of a block that is flipped lies on the other side of its centre.
+        blocks = turn.of(cv2.erode(inside, np.ones((step, step), np.uint8), anchor=(
+            (step - turn.flip_x) // 2, (step - turn.flip_y) // 2)))
         middle = np.s_[1 + step // 2:-1:step]
         inside = np.asarray(cv2.copyMakeBorder(np.ascontiguousarray(blocks[middle, middle]),
                                                1, 1, 1, 1, cv2.BORDER_CONSTANT))
         scale /= step
+    else:
+        inside = np.ascontiguousarray(turn.of(inside))
     depth: npt.NDArray[Any] = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     if scale <= 1:
         return depth
     side = math.ceil(scale) | 1
     cv2.dilate(depth, np.ones((side, side), np.uint8), dst=depth)
-    reduced = np.zeros((rows + 2, columns + 2), np.float32)
-    np.divide(depth.take(_cells(rows, inside.shape[0] - 2) + 1, axis=0)
-              .take(_cells(columns, inside.shape[1] - 2) + 1, axis=1),
-              np.float32(scale), out=reduced[1:-1, 1:-1])
+    rows, columns = (_cells(round((size - 2) / scale) or 1, size - 2) + 1 for size in depth.shape)
+    reduced = np.zeros((len(rows) + 2, len(columns) + 2), np.float32)
+    np.divide(depth.take(rows, axis=0).take(columns, axis=1), np.float32(scale),
+              out=reduced[1:-1, 1:-1])
     return reduced
 
 
@@ -403,7 +407,7 @@ def survey(components: Sequence[Component]) -> list[Survey]:
     All components go over one sheet: most are small, and take less time than a NumPy call.
     """
     turns = [_upright(component) for component in components]
-    depths = [depth_map(np.ascontiguousarray(turn.of(component.inside)), component.area)
+    depths = [depth_map(component, turn)
               for turn, component in zip(turns, components, strict=True)]
     places, shape = _pack([depth.shape for depth in depths])
     sheet = np.zeros(shape, np.float32)
