@@ -579,7 +579,8 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
     Returns
     -------
     list of (int, Component)
-        The parts that are left, at least one, each one 8-connected piece.
+        The parts that are left, at least one, each one 8-connected piece. Where crumbs were
+        added to a part, their borders follow its own.
 
     """
     x0, y0, x1, y1 = component.box
@@ -594,31 +595,26 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
     thin = cv2.countNonZero(labels) < component.area
     if thin:
         labels[(labels == 0) & (inside != 0)] = rest
-    crumbs: list[_Crumb] = []
-
-    def piece(k: int, box: tuple[int, ...], least: int) -> Component | None:
-        left, top, right, bottom = box
-        here = labels[top - y0:bottom - y0 + 2, left - x0:right - x0 + 2]
-        return _main_piece(here, k, (left - 1, top - 1), least, crumbs)
-
     painted: dict[int, Component] = {}
+    crumbs: list[_Crumb] = []
     for k in range(1, rest):
         x, y, w, h = cv2.boundingRect((cells == k).view(np.uint8))
-        found = piece(k, (x0 + _first(x, columns, width), y0 + _first(y, rows, height),
-                          x0 + _first(x + w, columns, width),
-                          y0 + _first(y + h, rows, height)), min_area)
-        if found:
-            painted[k] = found
+        left, right = _first(x, columns, width), _first(x + w, columns, width) + 2
+        top, bottom = _first(y, rows, height), _first(y + h, rows, height) + 2
+        piece = _main_piece(labels[top:bottom, left:right], k, (x0 + left - 1, y0 + top - 1),
+                            min_area, crumbs)
+        if piece:
+            painted[k] = piece
     if not painted:
         return [(1, component)]
     if thin:
-        piece(rest, component.box, component.area)
+        _main_piece(labels, rest, (x0 - 1, y0 - 1), component.area, crumbs)
     for k, given in _give_away(crumbs).items():
-        lefts, tops, rights, bottoms = zip(painted[k].box, *(crumb.box for crumb in given),
-                                           strict=True)
-        found = piece(k, (min(lefts), min(tops), max(rights), max(bottoms)), 1)
-        assert found
-        painted[k] = found
+        border = np.concatenate([painted[k].contour, *(crumb.contour for crumb in given)])
+        x, y, w, h = cv2.boundingRect(border)
+        pixels = (labels[y - y0:y - y0 + h + 2, x - x0:x - x0 + w + 2] == k).view(np.uint8)
+        painted[k] = Component(cv2.countNonZero(pixels), (x, y, x + w, y + h), border, pixels,
+                               hollow=True)
     return list(painted.items())
 
 
@@ -630,7 +626,7 @@ def _first(cell: int, count: int, size: int) -> int:
 class _Crumb(NamedTuple):
     """Pixels that lost their label, 1 in a border of zeros, and the labels where they are."""
 
-    box: tuple[int, int, int, int]
+    contour: Hull
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[Any]
 
@@ -654,17 +650,17 @@ def _main_piece(labels: npt.NDArray[Any], label: int, corner: tuple[int, int], m
         x, y, w, h = cv2.boundingRect(contours[k])
         place = np.s_[y - corner[1] - 1:y - corner[1] + h + 1,
                       x - corner[0] - 1:x - corner[0] + w + 1]
-        here, box = pixels[place], (x, y, x + w, y + h)
+        here = pixels[place]
         if k == outer[-1]:
             area = cv2.countNonZero(here)
             if area >= max(min_area, 1):
-                return Component(area, box, contours[k], here, hollow=True)
+                return Component(area, (x, y, x + w, y + h), contours[k], here, hollow=True)
         crumb = np.zeros_like(here)
         cv2.drawContours(crumb, contours, k, 1, cv2.FILLED, hierarchy=hierarchy, maxLevel=1,
                          offset=(1 - x, 1 - y))
         here -= crumb
         labels[place] *= 1 - crumb
-        crumbs.append(_Crumb(box, crumb, labels[place]))
+        crumbs.append(_Crumb(contours[k], crumb, labels[place]))
     return None
 
 
