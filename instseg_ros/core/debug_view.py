@@ -207,7 +207,7 @@ def _pieces(component: Component, dist_threshold: float, settings: SegmentationS
     return pieces
 
 
-def _joined(found: splitting.Survey, basins: npt.NDArray[np.int32],
+def _joined(found: splitting.Survey, basins: npt.NDArray[np.uint16],
             depth: npt.NDArray[np.float32], settings: SegmentationSettings,
             ) -> list[tuple[splitting.Border, bool, int, int]]:
     """Return what was decided about the hills of a component with holes, and where."""

@@ -20,16 +20,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import Component, components, Hull, hull_area
+from .components import Component, Hull, hull_area
 
 # A component is analysed on a grid on which it covers about this many cells, so that the cost
 # does not grow with the picture; 700 to 20000 cells split 170 photos equally well.
 ANALYSIS_AREA = 1000
 # The same limit for the box around a component: a thin diagonal covers little of its box.
 ANALYSIS_BOX = 6 * ANALYSIS_AREA
+# Distances are measured on at least so many pixels across a cell, if the picture has them: 2 lost
+# 0.01 PQ.
+SAMPLES = 2.5
 # Hills whose saddle is higher than this part of the lower peak are one hill: ripples of the
 # digital border, not necks.
-RIPPLE = 0.9
+RIPPLE = 0.85
 # Where a cut is allowed: learned by benchmarks/learn.py, see docs/method.md. For 1, the squared
 # concavities of the whole and of the parts, and the logarithm of the quotient of their sizes.
 ALLOWED = (0.55, -6.0, 2.0, 0.135)
@@ -37,8 +40,7 @@ ALLOWED = (0.55, -6.0, 2.0, 0.135)
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """
     One part of a component: a basin or several joined.
 
@@ -61,8 +63,7 @@ class Region:
     hull_area: float
 
 
-@dataclass(frozen=True)
-class Border:
+class Border(NamedTuple):
     """
     Where two parts meet.
 
@@ -97,9 +98,9 @@ class Survey:
     Attributes
     ----------
     depth : ndarray of shape (h, w), float32
-        Distance to the border in cells; 0 outside and on the outermost cells.
-    basins : ndarray of shape (h, w), int32
-        0 outside, 1..n the hills.
+        Distance to the border in cells; 0 outside.
+    basins : ndarray of shape (h, w), uint16
+        0 outside, 1..n the hills, which reach into the cells around them.
     regions : list of Region
         Region of hill k is ``regions[k - 1]``.
     links : dict of (int, int) to float
@@ -110,7 +111,7 @@ class Survey:
     """
 
     depth: npt.NDArray[np.float32]
-    basins: npt.NDArray[np.int32]
+    basins: npt.NDArray[np.uint16]
     regions: list[Region]
     links: dict[tuple[int, int], float]
     cell: float
@@ -164,19 +165,19 @@ class Parts:
         return doubts
 
 
-def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float32]:
+def depth_map(component: Component, turn: _Turn) -> npt.NDArray[np.float32]:
     """
     Return the distance to the border, on a grid of at most about ``ANALYSIS_AREA`` cells.
 
-    Distances are measured on the full grid and reduced by their maximum, which keeps necks of
-    any width: reducing the mask itself lost 0.02 PQ.
+    Distances are measured on a grid of ``SAMPLES`` to twice as many samples across a cell, or all
+    pixels, and reduced by their maximum, which keeps necks of any width.
 
     Parameters
     ----------
-    inside : ndarray of shape (h + 2, w + 2), uint8
-        Non-zero on the component, with a border of zeros.
-    area : int
-        Pixels of the component.
+    component : Component
+        Where to measure.
+    turn : _Turn
+        How the grid is to lie.
 
     Returns
     -------
@@ -184,29 +185,38 @@ def depth_map(inside: npt.NDArray[np.uint8], area: int) -> npt.NDArray[np.float3
         In cells of the reduced grid, with a border of zeros.
 
     """
+    inside = component.inside
+    scale = math.sqrt(max(component.area / ANALYSIS_AREA, inside.size / ANALYSIS_BOX))
+    step = int(scale / SAMPLES)
+    if step > 1:
+        # The middle of a block that is flipped lies on the other side of its centre.
+        blocks = turn.of(cv2.erode(inside, np.ones((step, step), np.uint8), anchor=(
+            (step - turn.flip_x) // 2, (step - turn.flip_y) // 2)))
+        middle = np.s_[1 + step // 2:-1:step]
+        inside = np.asarray(cv2.copyMakeBorder(np.ascontiguousarray(blocks[middle, middle]),
+                                               1, 1, 1, 1, cv2.BORDER_CONSTANT))
+        scale /= step
+    else:
+        inside = np.ascontiguousarray(turn.of(inside))
     depth: npt.NDArray[Any] = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
-    scale = math.sqrt(max(area / ANALYSIS_AREA, inside.size / ANALYSIS_BOX))
     if scale <= 1:
         return depth
     side = math.ceil(scale) | 1
     cv2.dilate(depth, np.ones((side, side), np.uint8), dst=depth)
-    height, width = inside.shape[0] - 2, inside.shape[1] - 2
-    rows = _cells(round(height / scale) or 1, height) + 1
-    columns = _cells(round(width / scale) or 1, width) + 1
-    reduced = depth.take(rows, axis=0).take(columns, axis=1)
-    reduced /= np.float32(scale)
-    framed = np.zeros((len(rows) + 2, len(columns) + 2), np.float32)
-    framed[1:-1, 1:-1] = reduced
-    return framed
+    rows, columns = (_cells(round((size - 2) / scale) or 1, size - 2) + 1 for size in depth.shape)
+    reduced = np.zeros((len(rows) + 2, len(columns) + 2), np.float32)
+    np.divide(depth.take(rows, axis=0).take(columns, axis=1), np.float32(scale),
+              out=reduced[1:-1, 1:-1])
+    return reduced
 
 
 def _cells(count: int, size: int) -> npt.NDArray[np.intp]:
     """Return the indices of ``count`` samples spread evenly, and symmetrically, over ``size``."""
-    return ((np.arange(count) * 2 + 1) * size // (2 * count)).astype(np.intp)
+    return np.arange(size, 2 * count * size, 2 * size, dtype=np.intp) // (2 * count)
 
 
 def hills(depth: npt.NDArray[np.float32],
-          ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
+          ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """
     Label every cell by the peak that steepest ascent leads to.
 
@@ -222,38 +232,37 @@ def hills(depth: npt.NDArray[np.float32],
 
     Returns
     -------
-    labels : ndarray of shape (h, w), int32
+    labels : ndarray of shape (h, w), int64
         0 where ``depth`` is 0, otherwise 1..n.
     peaks : ndarray of shape (n + 1,), int64
         Where the peak of each label is in the flat image; 0 for label 0.
 
     """
-    outside = depth == 0
+    inside = depth > 0
     # The digital distance map has ripples; a little smoothing removes most of the tiny hills.
     smooth = cv2.GaussianBlur(depth, (3, 3), 0)
     size = 1 << depth.size.bit_length()
-    here = np.arange(depth.size)
-    keys = np.rint(smooth * 64).astype(np.float64)
-    keys *= size
-    keys += here.reshape(depth.shape)
-    keys[outside] = 0
+    keys = np.arange(depth.size, dtype=np.float64).reshape(depth.shape)
+    keys += np.rint(smooth * 64) * size
+    keys *= inside
     up = cv2.dilate(keys, _NEIGHBOURS).astype(np.intp)
     up &= size - 1
-    up[outside] = 0
+    up *= inside
     up = up.ravel()
     # Cell 0 is outside: its peak is itself.
-    peaks = np.flatnonzero(up == here)
+    here = np.arange(len(up))
+    peaks, = (up == here).nonzero()
     while True:
         further = up[up]
         if (further == up).all():
             break
         up = further
-    numbers = np.zeros(len(up), np.int32)
+    numbers = np.zeros(len(up), np.intp)
     numbers[peaks] = here[:len(peaks)]
     return numbers[up].reshape(depth.shape), peaks
 
 
-def saddles(depth: npt.NDArray[np.float32], labels: npt.NDArray[np.int32],
+def saddles(depth: npt.NDArray[np.float32], labels: npt.NDArray[np.intp],
             ) -> list[tuple[float, int, int]]:
     """
     Return the highest saddle between every two labels that touch, highest first.
@@ -262,7 +271,7 @@ def saddles(depth: npt.NDArray[np.float32], labels: npt.NDArray[np.int32],
     ----------
     depth : ndarray of shape (h, w), float32
         As for :func:`hills`.
-    labels : ndarray of shape (h, w), int32
+    labels : ndarray of shape (h, w), int64
         As from :func:`hills`.
 
     Returns
@@ -271,25 +280,30 @@ def saddles(depth: npt.NDArray[np.float32], labels: npt.NDArray[np.int32],
         The first label is the smaller.
 
     """
-    # Only cells beside a higher label: float32, which dilation takes, is exact up to 2**24.
     flat, heights = labels.ravel(), depth.ravel()
-    high = cv2.dilate(labels.astype(np.float32), _NEIGHBOURS).ravel()
-    cells = np.flatnonzero(high > flat)
-    cells = cells[flat[cells] > 0]
-    if not len(cells):
-        return []
+    inside = heights > 0
     width = labels.shape[1]
-    beside = cells[:, None] + np.array([-width - 1, -width, -width + 1, -1, 1, width - 1, width,
-                                        width + 1])
-    other = flat[beside]
-    at, side = np.nonzero(other > flat[cells][:, None])
-    pair = flat[cells[at]].astype(np.int64) << 32 | other[at, side]
-    height = np.minimum(heights[cells[at]], heights[beside[at, side]])
-    order = np.argsort(pair, kind='stable')
+    # Each cell and the one to its right, then the three below: what lies beyond a border is zero.
+    ones, others = [], []
+    for step in (1, width - 1, width, width + 1):
+        meet = flat[step:] != flat[:-step]
+        meet &= inside[step:]
+        meet &= inside[:-step]
+        one, = meet.nonzero()
+        ones.append(one)
+        others.append(one + step)
+    one, other = np.concatenate(ones), np.concatenate(others)
+    if not len(one):
+        return []
+    height = np.minimum(heights[one], heights[other])
+    one, other = flat[one], flat[other]
+    pair = np.minimum(one, other) << 32 | np.maximum(one, other)
+    order = pair.argsort(kind='stable')
     pair, height = pair[order], height[order]
-    first = np.flatnonzero(np.diff(pair, prepend=-1))
-    found = zip((-np.maximum.reduceat(height, first)).tolist(), pair[first].tolist(), strict=True)
-    return [(-s, p >> 32, p & 0xFFFFFFFF) for s, p in sorted(found)]
+    change, = (pair[1:] != pair[:-1]).nonzero()
+    first = np.concatenate([[0], change + 1])
+    found = zip(np.maximum.reduceat(height, first).tolist(), pair[first].tolist(), strict=True)
+    return [(s, p >> 32, p & 0xFFFFFFFF) for s, p in sorted(found, key=lambda f: (-f[0], f[1]))]
 
 
 def union(one: Region, other: Region) -> Region:
@@ -298,15 +312,14 @@ def union(one: Region, other: Region) -> Region:
     return Region(max(one.peak, other.peak), one.area + other.area, hull, hull_area(hull))
 
 
-def judge(saddle: float, one: Region, other: Region) -> Border:
+def judge(saddle: float, one: Region, other: Region, both: Region) -> Border:
     """
-    Return the border between two parts and how clear a cut it would be.
+    Return the border between two parts, ``both`` as one, and how clear a cut it would be.
 
     A narrow neck is what tells two objects from one, but how narrow depends on the shapes: where
     the whole is very concave it has limbs, and only the narrowest necks are cuts, unless the
     parts are just as concave by themselves.
     """
-    both = union(one, other)
     neck = saddle / min(one.peak, other.peak)
     whole = max(0.0, 1 - both.area / both.hull_area)
     parts = max(0.0, 1 - both.area / (one.hull_area + other.hull_area))
@@ -394,7 +407,7 @@ def survey(components: Sequence[Component]) -> list[Survey]:
     All components go over one sheet: most are small, and take less time than a NumPy call.
     """
     turns = [_upright(component) for component in components]
-    depths = [depth_map(np.ascontiguousarray(turn.of(component.inside)), component.area)
+    depths = [depth_map(component, turn)
               for turn, component in zip(turns, components, strict=True)]
     places, shape = _pack([depth.shape for depth in depths])
     sheet = np.zeros(shape, np.float32)
@@ -403,50 +416,49 @@ def survey(components: Sequence[Component]) -> list[Survey]:
         sheet[place] = depth
         owners[place] = k
     labels, tops = hills(sheet)
-    peaks = sheet.ravel()[tops]
+    peaks = sheet.ravel()[tops].tolist()
+    owner = owners.ravel()[tops].tolist()
     borders = saddles(sheet, labels)
-    parent = np.array(_join_ripples(peaks.tolist(), borders))
+    parent = _join_ripples(peaks, borders)
     # Number the joined hills of each component from 1.
-    roots = np.flatnonzero(parent == np.arange(len(parent)))[1:]
-    owner = owners.ravel()[tops[roots]]
-    order = np.argsort(owner, kind='stable')
-    roots, owner = roots[order], owner[order]
-    counts = np.bincount(owner, minlength=len(depths))
-    starts = np.cumsum(counts) - counts
-    numbers = np.zeros(len(parent), np.int32)
-    numbers[roots] = np.arange(len(roots)) - starts[owner] + 1
-    numbers = numbers[parent]
-    basins = numbers[labels]
-    cells = np.bincount(parent[labels].ravel(), minlength=len(parent))[roots].tolist()
-    heights = peaks[roots].tolist()
+    numbers = [0] * len(parent)
+    regions: list[list[Region]] = [[] for _ in depths]
+    outlines = _outlines(np.array(parent)[labels])
+    for top, (area, hull) in outlines.items():
+        regions[owner[top]].append(Region(peaks[top], area, hull, hull_area(hull)))
+        numbers[top] = len(regions[owner[top]])
+    numbers = [numbers[top] for top in parent]
+    basins = np.array(numbers, np.uint16)[labels]
+    # Too thin for a depth, a cell can still have pixels of the component.
+    basins += cv2.dilate(basins, _NEIGHBOURS) * (basins == 0)
     links: list[dict[tuple[int, int], float]] = [{} for _ in depths]
-    if borders:
-        ends = np.array([(a, b) for _, a, b in borders])
-        which = owners.ravel()[tops[ends[:, 0]]].tolist()
-        pairs = np.sort(numbers[ends], axis=1).tolist()
-        for (saddle, _, _), k, (a, b) in zip(borders, which, pairs, strict=True):
-            if a != b:
-                links[k].setdefault((a, b), saddle)
-    surveys = []
-    for k, (place, component) in enumerate(zip(places, components, strict=True)):
-        start, count = int(starts[k]), int(counts[k])
-        here = basins[place]
-        regions = []
-        for n in range(count):
-            # Without a second hill nobody asks for the hull.
-            hull = _hull(here == n + 1) if count > 1 else np.empty((0, 1, 2), np.int32)
-            regions.append(Region(heights[start + n], float(cells[start + n]), hull,
-                                  hull_area(hull) if count > 1 else 0.0))
-        surveys.append(Survey(turns[k].back(sheet[place]), turns[k].back(here), regions, links[k],
-                              component.area / sum(cells[start:start + count])))
-    return surveys
+    for saddle, a, b in borders:
+        one, other = sorted((numbers[a], numbers[b]))
+        if one != other:
+            links[owner[a]].setdefault((one, other), saddle)
+    return [Survey(turn.back(sheet[place][1:-1, 1:-1]), turn.back(basins[place][1:-1, 1:-1]),
+                   found, meeting,
+                   component.area / (sum(region.area for region in found) or 1))
+            for turn, place, found, meeting, component in zip(
+                turns, places, regions, links, components, strict=True)]
 
 
-def _hull(pixels: npt.NDArray[np.bool_]) -> Hull:
-    """Return the convex hull through the centres of pixels."""
-    contours, _ = cv2.findContours(pixels.view(np.uint8), cv2.RETR_EXTERNAL,
-                                   cv2.CHAIN_APPROX_SIMPLE)
-    return cv2.convexHull(contours[0] if len(contours) == 1 else np.concatenate(contours))
+def _outlines(labels: npt.NDArray[np.intp]) -> dict[int, tuple[float, Hull]]:
+    """Return how many cells each label has, and the convex hull through their centres."""
+    flat = labels.ravel()
+    last, = (flat[1:] != flat[:-1]).nonzero()
+    # The ends of the runs of cells along the rows are enough.
+    cells = np.concatenate([last, last + 1])
+    label = flat[cells]
+    order = label.argsort(kind='stable')
+    points = np.empty((len(cells), 2), np.int32)
+    cells = cells[order]
+    points[:, 1] = rows = cells // labels.shape[1]
+    points[:, 0] = cells - rows * labels.shape[1]
+    areas = np.bincount(flat).tolist()
+    ends = np.bincount(label).cumsum().tolist()
+    return {k: (float(areas[k]), cv2.convexHull(points[ends[k - 1]:ends[k]]))
+            for k in range(1, len(areas)) if areas[k]}
 
 
 def join(found: Survey, dist_threshold: float, min_area: float) -> Parts:
@@ -473,30 +485,32 @@ def join(found: Survey, dist_threshold: float, min_area: float) -> Parts:
     alive = dict(enumerate(found.regions, 1))
     parent = list(range(len(alive) + 1))
     around: dict[int, dict[int, Border]] = {k: {} for k in alive}
-    heap: list[tuple[float, int, int, int, Border]] = []
+    heap: list[tuple[float, int, int, int, Border, Region]] = []
     turns = count_up()
 
     def meet(a: int, b: int, saddle: float) -> None:
         one, other = alive[a], alive[b]
+        both = union(one, other)
         small = min(one.area, other.area) * found.cell < min_area
-        border = Border(saddle) if small else judge(saddle, one, other)
+        border = Border(saddle) if small else judge(saddle, one, other, both)
         around[a][b] = around[b][a] = border
         # Of borders that must go, the widest goes first.
         key = -border.ratio if border.ratio < math.inf else -1e9 - saddle
-        heapq.heappush(heap, (key, min(a, b), max(a, b), next(turns), border))
+        heapq.heappush(heap, (key, min(a, b), max(a, b), next(turns), border, both))
 
     for (a, b), saddle in found.links.items():
         meet(a, b, saddle)
     joined = []
     while heap:
-        _, a, b, _, border = heapq.heappop(heap)
+        _, a, b, _, border, both = heapq.heappop(heap)
         if around.get(a, {}).get(b) is not border:
             continue
         if border.ratio < dist_threshold:
             break
         joined.append((border, a, b))
         parent[b] = a
-        alive[a] = union(alive[a], alive.pop(b))
+        alive[a] = both
+        del alive[b]
         beside = around.pop(b)
         for c, other in around[a].items():
             beside[c] = Border(max(other.saddle, beside[c].saddle)) if c in beside else other
@@ -565,99 +579,118 @@ def paint(parts: Parts, component: Component, min_area: int) -> list[tuple[int, 
     Returns
     -------
     list of (int, Component)
-        The parts that are left, at least one, each one 8-connected piece.
+        The parts that are left, at least one, each one 8-connected piece. Where crumbs were
+        added to a part, their borders follow its own.
 
     """
-    inside = component.inside[1:-1, 1:-1]
-    x0, y0, _, _ = component.box
-    cells = parts.group.astype(np.uint16)[parts.survey.basins]
-    rows, columns = _cell_of_each(inside.shape, cells)
-    labels = spread(cells, inside.shape)
-    labels *= inside
+    x0, y0, x1, y1 = component.box
+    width, height = x1 - x0, y1 - y0
+    inside = component.inside
+    rest = len(parts) + 1
+    kind = np.min_scalar_type(rest)
+    cells = parts.group.astype(kind).take(parts.survey.basins)
+    rows, columns = cells.shape
+    labels = np.zeros(inside.shape, kind)
+    np.multiply(spread(cells, (height, width)), inside[1:-1, 1:-1], out=labels[1:-1, 1:-1])
+    thin = cv2.countNonZero(labels) < component.area
+    if thin:
+        labels[(labels == 0) & (inside != 0)] = rest
     painted: dict[int, Component] = {}
-    for k in range(1, len(parts) + 1):
+    crumbs: list[_Crumb] = []
+    for k in range(1, rest):
         x, y, w, h = cv2.boundingRect((cells == k).view(np.uint8))
-        top, bottom = np.searchsorted(rows, (y, y + h)).tolist()
-        left, right = np.searchsorted(columns, (x, x + w)).tolist()
-        piece = _main_piece(labels[top:bottom, left:right], k, (x0 + left, y0 + top), min_area)
+        left, right = _first(x, columns, width), _first(x + w, columns, width) + 2
+        top, bottom = _first(y, rows, height), _first(y + h, rows, height) + 2
+        piece = _main_piece(labels[top:bottom, left:right], k, (x0 + left - 1, y0 + top - 1),
+                            min_area, crumbs)
         if piece:
             painted[k] = piece
     if not painted:
         return [(1, component)]
-    if sum(piece.area for piece in painted.values()) < component.area:
-        for k in _give_away(labels, inside):
-            piece = _main_piece(labels, k, (x0, y0), 1)
-            assert piece
-            painted[k] = piece
+    if thin:
+        _main_piece(labels, rest, (x0 - 1, y0 - 1), component.area, crumbs)
+    for k, given in _give_away(crumbs).items():
+        border = np.concatenate([painted[k].contour, *(crumb.contour for crumb in given)])
+        x, y, w, h = cv2.boundingRect(border)
+        pixels = (labels[y - y0:y - y0 + h + 2, x - x0:x - x0 + w + 2] == k).view(np.uint8)
+        painted[k] = Component(cv2.countNonZero(pixels), (x, y, x + w, y + h), border, pixels,
+                               hollow=True)
     return list(painted.items())
 
 
-def _main_piece(labels: npt.NDArray[np.uint16], label: int, corner: tuple[int, int],
-                min_area: int) -> Component | None:
-    """
-    Return the largest piece of a label in a crop, if it is large enough.
+def _first(cell: int, count: int, size: int) -> int:
+    """Return which of ``size`` pixels is the first of a cell of ``count``; past the last, size."""
+    return -((count - 2 * cell * size) // (2 * count))
 
-    Seen on the full grid, a part can have crumbs behind a border: they lose their label, and so
-    does what is too small.
+
+class _Crumb(NamedTuple):
+    """Pixels that lost their label, 1 in a border of zeros, and the labels where they are."""
+
+    contour: Hull
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[Any]
+
+
+def _main_piece(labels: npt.NDArray[Any], label: int, corner: tuple[int, int], min_area: int,
+                crumbs: list[_Crumb]) -> Component | None:
     """
-    x0, y0 = corner[0] - 1, corner[1] - 1
-    pixels = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), np.uint8)
-    np.equal(labels, label, out=pixels[1:-1, 1:-1].view(np.bool_))
+    Return the largest piece of a label in a crop with a border, if it is large enough.
+
+    Seen on the full grid, a part can have crumbs behind a border: they lose their label and are
+    added to ``crumbs``, and so does what is too small.
+    """
+    pixels = (labels == label).view(np.uint8)
     contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
-                                           offset=(x0, y0))
+                                           offset=corner)
     if hierarchy is None:
         return None
-    outer = [contour for contour, (_, _, _, of) in zip(contours, hierarchy[0].tolist(),
-                                                       strict=True) if of < 0]
-    main = max(outer, key=cv2.contourArea)
-    for crumb in outer:
-        if crumb is not main:
-            cv2.drawContours(pixels, [crumb], 0, 0, cv2.FILLED, offset=(-x0, -y0))
-    area = cv2.countNonZero(pixels)
-    if area < max(min_area, 1):
-        labels[labels == label] = 0
-        return None
-    if len(outer) > 1:
-        labels[(labels == label) & (pixels[1:-1, 1:-1] == 0)] = 0
-    x, y, w, h = cv2.boundingRect(main)
-    return Component(area, (x, y, x + w, y + h), main,
-                     pixels[y - y0 - 1:y - y0 + h + 1, x - x0 - 1:x - x0 + w + 1], hollow=True)
+    outer = [k for k, (_, _, _, of) in enumerate(hierarchy[0].tolist()) if of < 0]
+    outer.sort(key=lambda k: cv2.contourArea(contours[k]))
+    for k in outer:
+        x, y, w, h = cv2.boundingRect(contours[k])
+        place = np.s_[y - corner[1] - 1:y - corner[1] + h + 1,
+                      x - corner[0] - 1:x - corner[0] + w + 1]
+        here = pixels[place]
+        if k == outer[-1]:
+            area = cv2.countNonZero(here)
+            if area >= max(min_area, 1):
+                return Component(area, (x, y, x + w, y + h), contours[k], here, hollow=True)
+        crumb = np.zeros_like(here)
+        cv2.drawContours(crumb, contours, k, 1, cv2.FILLED, hierarchy=hierarchy, maxLevel=1,
+                         offset=(1 - x, 1 - y))
+        here -= crumb
+        labels[place] *= 1 - crumb
+        crumbs.append(_Crumb(contours[k], crumb, labels[place]))
+    return None
 
 
-def _give_away(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8]) -> set[int]:
-    """Give each piece that has no label to the label it touches most; return which grew."""
-    grown: set[int] = set()
-    left = list(components(inside * (labels == 0), 1))
-    while left:
+def _give_away(crumbs: list[_Crumb]) -> dict[int, list[_Crumb]]:
+    """Give each crumb to the label it touches most; return which got what."""
+    given: dict[int, list[_Crumb]] = {}
+    while crumbs:
         waiting = []
-        for piece in left:
-            x0, y0, x1, y1 = piece.box
-            x0, y0 = max(x0 - 1, 0), max(y0 - 1, 0)
-            around = labels[y0:y1 + 1, x0:x1 + 1]
-            pixels = piece.inside[y0 - piece.box[1] + 1:, x0 - piece.box[0] + 1:][
-                :around.shape[0], :around.shape[1]]
-            votes = np.bincount(around[cv2.dilate(pixels, _NEIGHBOURS) != 0])
+        for crumb in crumbs:
+            votes = np.bincount(crumb.labels[cv2.dilate(crumb.pixels, _NEIGHBOURS) != 0])
             votes[0] = 0
             if votes.any():
                 best = int(votes.argmax())
-                around[pixels != 0] = best
-                grown.add(best)
+                crumb.labels[crumb.pixels != 0] = best
+                given.setdefault(best, []).append(crumb)
             else:
-                waiting.append(piece)
-        if len(waiting) == len(left):
+                waiting.append(crumb)
+        if len(waiting) == len(crumbs):
             break
-        left = waiting
-    return grown
+        crumbs = waiting
+    return given
 
 
 def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
     """
-    Enlarge a reduced grid with a border to the pixels of a crop.
+    Enlarge a reduced grid to the pixels of a crop.
 
     Parameters
     ----------
-    cells : ndarray of shape (h' + 2, w' + 2)
-        The border is left out.
+    cells : ndarray of shape (h', w')
     shape : tuple of int
         (h, w) of the crop.
 
@@ -666,14 +699,8 @@ def spread(cells: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
     ndarray of shape (h, w)
 
     """
-    rows, columns = _cell_of_each(shape, cells)
+    rows, columns = (_cells(*sizes) for sizes in zip(shape, cells.shape, strict=True))
     return cells.take(columns, axis=1).take(rows, axis=0)
-
-
-def _cell_of_each(shape: tuple[int, ...], cells: npt.NDArray,
-                  ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return in which row of cells each row of pixels lies, and the same for columns."""
-    return (_cells(shape[0], cells.shape[0] - 2) + 1, _cells(shape[1], cells.shape[1] - 2) + 1)
 
 
 def grow(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8], steps: int) -> None:
