@@ -151,6 +151,8 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, min_are
             yield top, mask, 0, 0
         return
     mask = without_specks(mask, min_area)
+    x0, y0, w, h = cv2.boundingRect(mask)
+    mask = mask[y0:y0 + h, x0:x0 + w]
     left = cv2.countNonZero(mask)
     # 256 - class id, so that the largest is next; a histogram takes longer for a handful. Each
     # new image of a frame's size costs more than what is done with it: there are two.
@@ -163,7 +165,7 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, min_are
         cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV, dst=rest)
         if 256 - top not in ignored:
             x, y, w, h = cv2.boundingRect(binary)
-            yield 256 - top, binary[y:y + h, x:x + w], x, y
+            yield 256 - top, binary[y:y + h, x:x + w], x0 + x, y0 + y
 
 
 def opened(binary: npt.NDArray[np.uint8], settings: SegmentationSettings) -> npt.NDArray[Any]:
