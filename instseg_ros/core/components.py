@@ -68,8 +68,8 @@ class Component:
             cv2.drawContours(labels, [self.contour], 0, number, cv2.FILLED)
         else:
             x0, y0, x1, y1 = self.box
-            np.copyto(labels[y0:y1, x0:x1], number, casting='unsafe',
-                      where=self.inside[1:-1, 1:-1].view(np.bool_))
+            cv2.copyTo(np.full((y1 - y0, x1 - x0), number, np.uint16), self.inside[1:-1, 1:-1],
+                       labels[y0:y1, x0:x1])
 
 
 def hull_area(hull: Hull) -> float:
