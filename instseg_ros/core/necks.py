@@ -267,7 +267,7 @@ def _between(component: Component, bottoms: Sequence[int], limit: float, min_are
         neck = (width + 1) / 2 / min(one_half, other_half)
         allowed = ALLOWED[3] * math.log(min(one, other) / max(one, other))
         slim = min(one / one_half ** 2, other / other_half ** 2) / math.pi
-        if slim > _SLIM:
+        if slim > _SLIM and neck * math.exp(-allowed) < limit:
             rest = np.concatenate([contour[last:], contour[:first + 1]])
             apart = math.dist(_centroid(stretch), _centroid(rest))
             allowed += ALLOWED[4] * math.log(max(min(
@@ -327,11 +327,11 @@ class _Outlines:
         self.points = np.concatenate([part for contour in contours for part in (contour, contour)]
                                      ).astype(np.float64).view(np.complex128).ravel()
         self.sizes = np.array([len(contour) for contour in contours])
-        self.starts = 2 * (np.cumsum(self.sizes) - self.sizes)
-        steps = np.ones(len(self.points))
+        self.starts = 2 * (self.sizes.cumsum() - self.sizes)
+        steps = np.ones(self.points.shape)
         np.abs(self.points[1:] - self.points[:-1], out=steps[1:])
         steps[self.starts] = 1
-        self.way = np.cumsum(steps)
+        self.way = steps.cumsum()
         self.lengths = self.way[self.starts + self.sizes] - self.way[self.starts]
 
     def across(self, bottoms: Sequence[tuple[int, int]], limits: Sequence[float], min_area: int,
