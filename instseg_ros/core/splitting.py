@@ -430,7 +430,7 @@ def survey(components: Sequence[Component]) -> list[Survey]:
     numbers = [numbers[top] for top in parent]
     basins = np.array(numbers, np.uint16)[labels]
     # Too thin for a depth, a cell can still have pixels of the component.
-    basins += cv2.dilate(basins, _NEIGHBOURS) * (basins == 0)
+    cv2.copyTo(cv2.dilate(basins, _NEIGHBOURS), (basins == 0).view(np.uint8), basins)
     links: list[dict[tuple[int, int], float]] = [{} for _ in depths]
     for saddle, a, b in borders:
         one, other = sorted((numbers[a], numbers[b]))
@@ -447,17 +447,16 @@ def _outlines(labels: npt.NDArray[np.intp]) -> dict[int, tuple[float, Hull]]:
     """Return how many cells each label has, and the convex hull through their centres."""
     flat = labels.ravel()
     last, = (flat[1:] != flat[:-1]).nonzero()
-    # The ends of the runs of cells along the rows are enough.
+    areas = np.bincount(flat[last[1:]], last[1:] - last[:-1]).tolist()
+    # Both ends of every run of cells along a row, and their neighbours outside: label 0.
     cells = np.concatenate([last, last + 1])
     label = flat[cells]
-    order = label.argsort(kind='stable')
+    cells = cells[label.argsort(kind='stable')]
     points = np.empty((len(cells), 2), np.int32)
-    cells = cells[order]
     points[:, 1] = rows = cells // labels.shape[1]
     points[:, 0] = cells - rows * labels.shape[1]
-    areas = np.bincount(flat).tolist()
     ends = np.bincount(label).cumsum().tolist()
-    return {k: (float(areas[k]), cv2.convexHull(points[ends[k - 1]:ends[k]]))
+    return {k: (areas[k], cv2.convexHull(points[ends[k - 1]:ends[k]]))
             for k in range(1, len(areas)) if areas[k]}
 
 
