@@ -663,7 +663,7 @@ def _main_piece(labels: npt.NDArray[Any], label: int, corner: tuple[int, int], m
             area = cv2.countNonZero(here)
             if area >= max(min_area, 1):
                 return Component(area, (x, y, x + w, y + h), contours[k], here, hollow=True)
-        crumb = np.zeros_like(here)
+        crumb = np.zeros(here.shape, np.uint8)
         cv2.drawContours(crumb, contours, k, 1, cv2.FILLED, hierarchy=hierarchy, maxLevel=1,
                          offset=(1 - x, 1 - y))
         here -= crumb
