@@ -294,6 +294,27 @@ def test_components_inside_holes_are_instances_and_holes_stay_holes():
     assert np.array_equal(result.labels > 0, mask > 0)
 
 
+@pytest.mark.parametrize('width', [1, 3])
+def test_large_outlines_of_thin_strokes_stay_one(width):
+    mask = np.zeros((800, 800), np.uint8)
+    cv2.circle(mask, (300, 400), 250, 1, width)
+    cv2.circle(mask, (500, 400), 250, 1, width)
+    cv2.rectangle(mask, (50, 50), (750, 750), 1, width)
+    cv2.line(mask, (50, 50), (750, 750), 1, width)
+    result = segment_instances(mask, DEFAULT)
+    assert np.array_equal(result.labels, mask)
+
+
+@pytest.mark.parametrize('scale', [1, 4, 9])
+def test_pair_with_a_hole_is_cut_and_keeps_every_pixel_at_every_size(scale):
+    mask = disc_pair(30 * scale, 52 * scale)
+    mask[mask.shape[0] // 2, mask.shape[1] // 10] = 0
+    for turned in (mask, mask[::-1, ::-1].T):
+        result = segment_instances(np.ascontiguousarray(turned), DEFAULT)
+        assert len(result) == 2
+        assert np.array_equal(result.labels > 0, turned > 0)
+
+
 # --- cuts ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('radius', [6, 10, 30, 60, 120, 250])
