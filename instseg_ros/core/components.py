@@ -203,13 +203,13 @@ def areas_within(contours: Sequence[Hull]) -> list[int]:
     """
     points = np.concatenate(contours)[:, 0]
     sizes = np.array([len(contour) for contour in contours])
-    ends = np.cumsum(sizes)
-    starts = ends - sizes
+    last = sizes.cumsum() - 1
+    first = last - sizes + 1
     steps = np.empty_like(points)
     np.subtract(points[1:], points[:-1], out=steps[:-1])
-    steps[ends - 1] = points[starts] - points[ends - 1]
+    steps[last] = points.take(first, axis=0) - points.take(last, axis=0)
     np.abs(steps, out=steps)
-    border = np.add.reduceat(np.maximum(steps[:, 0], steps[:, 1]), starts).tolist()
+    border = np.add.reduceat(np.maximum(steps[:, 0], steps[:, 1]), first).tolist()
     return [round(cv2.contourArea(contour) + points / 2) + 1
             for contour, points in zip(contours, border, strict=True)]
 
