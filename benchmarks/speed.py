@@ -1,8 +1,9 @@
 """
 How fast class masks are split, beside Sony's modlib and one labelling pass of OpenCV.
 
-Both sides get the same masks on the same cores, in turns, split and oriented boxes; the figures
-are medians in milliseconds of the second and third call of each turn.
+Both sides get the same masks on the same cores, in turns, split and oriented boxes. A turn lasts
+30 ms or three calls, whatever is longer, and the first call, which finds the caches full of other
+things, is not counted. The figures are medians in milliseconds.
 ``python benchmarks/speed.py [--quick]``.
 """
 
@@ -29,6 +30,8 @@ from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E4
 from splitter_peers import Peer  # noqa: E402
 
 SETTINGS = SegmentationSettings()
+# Milliseconds of a turn.
+TURN = 30
 
 
 def scene(height: int, width: int, count: int, touching: bool = True) -> np.ndarray:
@@ -59,36 +62,38 @@ def timed(function, *arguments) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def pair(mask: np.ndarray, peer: Peer | None, repeats: int, typical=np.median, settings=SETTINGS,
+def pair(mask: np.ndarray, peer: Peer | None, turns: int, settings=SETTINGS,
          ) -> tuple[float, float, float]:
     """Return the times of this splitter, the peer, and a labelling pass, taken in turns."""
     binary = (mask > 0).view(np.uint8)
-    ours, theirs, passes = [], [], []
-    for _ in range(repeats):
-        # The first call after the other side's finds the caches full of other things.
-        ours += [timed(segment_instances, mask, settings) for _ in range(3)][1:]
-        passes += [timed(cv2.connectedComponentsWithStats, binary) for _ in range(3)][1:]
-        if peer:
-            theirs += [seconds * 1e3 for seconds in peer.segment(mask, 3)[0][1:]]
-    return (float(typical(ours)), float(typical(theirs)) if peer else float('nan'),
-            float(typical(passes)))
+    sides = [lambda count: [timed(segment_instances, mask, settings) for _ in range(count)],
+             lambda count: [timed(cv2.connectedComponentsWithStats, binary) for _ in range(count)]]
+    if peer:
+        sides.append(lambda count: [seconds * 1e3 for seconds in peer.segment(mask, count)[0]])
+    counts = [max(math.ceil(TURN / min(side(2))), 3) for side in sides]
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(turns):
+        for side, count, taken in zip(sides, counts, times, strict=True):
+            taken += side(count)[1:]
+    ours, one_pass, theirs = [*(float(np.median(taken)) for taken in times), math.nan][:3]
+    return ours, theirs, one_pass
 
 
-def synthetic(peer: Peer | None, repeats: int) -> None:
+def synthetic(peer: Peer | None, turns: int) -> None:
     """Print the table of drawn scenes."""
     print('\n| scene | ours | modlib | times faster | labelling pass | ours / pass |\n'
           '|---|---|---|---|---|---|')
     for height, width in ((320, 320), (480, 640), (1080, 1920)):
         for count, touching in itertools.product((3, 10, 50), (False, True)):
             mask = scene(height, width, count, touching)
-            ours, theirs, one_pass = pair(mask, peer, repeats)
+            ours, theirs, one_pass = pair(mask, peer, turns)
             how = 'every third touches' if touching else 'apart'
             print(f'| {width}x{height}, {count} objects, {how} | {ours:.2f} | {theirs:.1f} | '
                   f'{theirs / ours:.0f} | {one_pass:.2f} | {ours / one_pass:.1f} |', flush=True)
 
 
 def photos(peer: Peer | None, every: int) -> None:
-    """Print the table of real masks; of each image the best times, as other programs run too."""
+    """Print the table of real masks."""
     print('\n| data | ours: median, mean, slowest | modlib: median, mean | times faster: mean, '
           'median, least |\n|---|---|---|---|')
     # modlib drops what is below 100 pixels: of small nuclei nearly everything.
@@ -98,7 +103,7 @@ def photos(peer: Peer | None, every: int) -> None:
         if not files:
             print(f'| {kind} | not here | | |')
             continue
-        rows = np.array([pair(np.load(file)['semantic'], peer, 2, np.min, settings)
+        rows = np.array([pair(np.load(file)['semantic'], peer, 2, settings)
                          for file in files])
         ours, theirs = rows[:, 0], rows[:, 1]
         quotient = theirs / ours
@@ -110,9 +115,9 @@ def photos(peer: Peer | None, every: int) -> None:
               f'{quotient.min():.1f} |', flush=True)
 
 
-def growth(repeats: int) -> None:
+def growth(turns: int) -> None:
     """Print what many small objects cost beside few large ones of the same total area."""
-    few, many = (pair(scene(1080, 1920, count), None, repeats)[0] for count in (20, 200))
+    few, many = (pair(scene(1080, 1920, count), None, turns)[0] for count in (20, 200))
     print(f'\n1920x1080, same total area: 20 objects {few:.1f} ms, 200 objects {many:.1f} ms, '
           f'{many / few:.1f} times')
 
@@ -166,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='fewer repetitions and images')
     quick = parser.parse_args().quick
+    cv2.setNumThreads(1)  # As nodes do; modlib has the threads that OpenCV takes.
     try:
         peer = Peer('modlib')
     except (RuntimeError, OSError) as error:
