@@ -148,14 +148,16 @@ def _halves(component: Component, neck: _Neck, min_area: int,
     """Return the sides of a neck, if both are one piece and large enough."""
     corner = component.box[0] - 1, component.box[1] - 1
     outset = -corner[0], -corner[1]
-    start = component.contour[neck.start, 0].tolist()
-    # Versions of OpenCV draw slanting lines differently, those from pixel to pixel alike.
-    way = complex(*start) - complex(*neck.end)
+    end = complex(*neck.end)
+    way = complex(*component.contour[neck.start, 0].tolist()) - end
     steps = int(max(abs(way.real), abs(way.imag), 1))
-    line = np.rint(np.arange(steps) * (way / steps)) + complex(*neck.end)
-    line = line.view(np.float64).astype(np.int32).reshape(-1, 1, 2)
+    # Versions of OpenCV draw slanting lines differently, those from pixel to pixel alike.
+    line = np.rint(np.arange(steps) * (way / steps))
+    line += end
     rest = component.inside
-    straight = rest[line[:, 0, 1] - corner[1], line[:, 0, 0] - corner[0]].all()
+    at = (line.imag - corner[1]) * rest.shape[1] + (line.real - corner[0])
+    straight = cv2.countNonZero(rest.take(at.astype(np.intp))) == steps
+    line = line.view(np.float64).astype(np.int32).reshape(-1, 1, 2)
     # The smaller side has the line across: so it does not matter how the component lies.
     side = np.concatenate(
         [*_stretch(component.contour, neck.start, neck.edge), line] if neck.ahead else
