@@ -55,6 +55,11 @@ def scene(height: int, width: int, count: int, touching: bool = True) -> np.ndar
     return mask
 
 
+def how(touching: bool) -> str:
+    """Return how tables call such a scene."""
+    return 'every third touches' if touching else 'apart'
+
+
 def timed(function, *arguments) -> float:
     """Return the milliseconds of one call."""
     start = time.perf_counter()
@@ -87,9 +92,8 @@ def synthetic(peer: Peer | None, turns: int) -> None:
         for count, touching in itertools.product((3, 10, 50), (False, True)):
             mask = scene(height, width, count, touching)
             ours, theirs, one_pass = pair(mask, peer, turns)
-            how = 'every third touches' if touching else 'apart'
-            print(f'| {width}x{height}, {count} objects, {how} | {ours:.2f} | {theirs:.1f} | '
-                  f'{theirs / ours:.0f} | {one_pass:.2f} | {ours / one_pass:.1f} |', flush=True)
+            print(f'| {width}x{height}, {count} objects, {how(touching)} | {ours:.2f} | '
+                  f'{theirs:.1f} | {theirs / ours:.0f} | {one_pass:.2f} | {ours / one_pass:.1f} |', flush=True)
 
 
 def photos(peer: Peer | None, every: int) -> None:
@@ -117,9 +121,11 @@ def photos(peer: Peer | None, every: int) -> None:
 
 def growth(turns: int) -> None:
     """Print what many small objects cost beside few large ones of the same total area."""
-    few, many = (pair(scene(1080, 1920, count), None, turns)[0] for count in (20, 200))
-    print(f'\n1920x1080, same total area: 20 objects {few:.1f} ms, 200 objects {many:.1f} ms, '
-          f'{many / few:.1f} times')
+    for touching in (False, True):
+        few, many = (pair(scene(1080, 1920, count, touching), None, turns)[0]
+                     for count in (20, 200))
+        print(f'\n1920x1080, same total area, {how(touching)}: 20 objects {few:.1f} ms, '
+              f'200 objects {many:.1f} ms, {many / few:.1f} times')
 
 
 def memory() -> None:
