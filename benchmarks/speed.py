@@ -93,7 +93,8 @@ def synthetic(peer: Peer | None, turns: int) -> None:
             mask = scene(height, width, count, touching)
             ours, theirs, one_pass = pair(mask, peer, turns)
             print(f'| {width}x{height}, {count} objects, {how(touching)} | {ours:.2f} | '
-                  f'{theirs:.1f} | {theirs / ours:.0f} | {one_pass:.2f} | {ours / one_pass:.1f} |', flush=True)
+                  f'{theirs:.1f} | {theirs / ours:.0f} | {one_pass:.2f} | '
+                  f'{ours / one_pass:.1f} |', flush=True)
 
 
 def photos(peer: Peer | None, every: int) -> None:
