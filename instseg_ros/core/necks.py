@@ -24,7 +24,8 @@ from .splitting import Border
 # Where a cut is allowed: as splitting.ALLOWED, for half widths as they are measured here; and for
 # the logarithm of slimness: slim sides that meet end to end, not side by side, are one long thing.
 ALLOWED = (0.9, -6.0, 2.0, 0.135, -2.0)
-# Where a neck between two bottoms is so clear, as a dist_threshold, no other is looked for.
+# Where a neck between two bottoms is so clear, as a dist_threshold, no other is looked for; with
+# 0.7, nuclei lose 0.007.
 _CLEAR = 0.4
 # Slim is what has more than so many times the area of a disc of its width, and whose centroids
 # are farther from each other than so many times what two discs side by side are.
@@ -207,24 +208,26 @@ def _necks(components: Sequence[Component], dist_threshold: float, min_area: int
     limits = [math.exp(ALLOWED[0] + (ALLOWED[1] + ALLOWED[2]) * (
         1 - component.area / component.hull_area) ** 2) for component in components]
     found: dict[int, _Neck] = {}
-    bottoms = []
+    left: list[int] = []  # Those for the table.
+    bottoms: list[tuple[int, int]] = []
     for k, component in enumerate(components):
         deep = _bottoms(component)
         neck = _between(component, deep, _CLEAR * limits[k], min_area)
         if neck:
             found[k] = neck
-        else:
-            bottoms += [(k, vertex) for vertex in deep]
-    if not bottoms:
+        elif deep:
+            bottoms += [(len(left), vertex) for vertex in deep]
+            left.append(k)
+    if not left:
         return found
-    limits = [dist_threshold * limit for limit in limits]
-    outlines = _Outlines([component.contour for component in components])
+    limits = [dist_threshold * limits[k] for k in left]
+    outlines = _Outlines([components[k].contour for k in left])
     best: dict[int, _Across] = {}
     for start in range(0, len(bottoms), _TOGETHER):
         for one in outlines.across(bottoms[start:start + _TOGETHER], limits, min_area):
             if one.key < (best[one.owner].key if one.owner in best else limits[one.owner]):
                 best[one.owner] = one
-    found.update(zip(best, outlines.necks(list(best.values())), strict=True))
+    found.update(zip([left[n] for n in best], outlines.necks(list(best.values())), strict=True))
     return found
 
 
@@ -245,7 +248,11 @@ def _bottoms(component: Component) -> list[int]:
 
 def _between(component: Component, bottoms: Sequence[int], limit: float, min_area: int,
              ) -> _Neck | None:
-    """Return the clearest neck between two bottoms, where its key is below a limit."""
+    """
+    Return the clearest neck between two bottoms, where its key is below a limit.
+
+    Measured as in :meth:`_Outlines.across`, without the steps: few pairs are near each other.
+    """
     contour = component.contour
     places = {vertex: contour[vertex, 0].tolist() for vertex in sorted(bottoms)}
     # The smaller side is at most a disc of half of the area.
