@@ -108,3 +108,16 @@ def test_borders_of_parts_go_from_pixel_to_pixel(way):
         border = piece.component.contour[:, 0]
         x, y = np.abs(np.roll(border, -1, axis=0) - border).T
         assert ((x == 0) | (y == 0) | (x == y)).all()
+
+
+@pytest.mark.parametrize('turn', [np.fliplr, np.flipud, np.transpose])
+def test_of_equally_deep_vertices_none_is_preferred(turn):
+    """A neck between two flat pockets, slanting towards one end of each, seen in a mirror."""
+    mask = np.zeros((120, 160), np.uint8)
+    mask[10:110, 10:150] = 1
+    mask[10:45, 40:70] = 0
+    mask[75:110, 70:100] = 0
+    (cut,) = pieces(mask, dist_threshold=1.0, room=1)[0].cuts
+    (turned,) = pieces(np.ascontiguousarray(turn(mask)), dist_threshold=1.0, room=1)[0].cuts
+    assert turned.border.ratio == pytest.approx(cut.border.ratio)
+    assert cut.border.saddle == pytest.approx(16, abs=1)

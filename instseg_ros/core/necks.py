@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from .components import Component, Hull
 from .splitting import Border
@@ -232,14 +233,27 @@ def _necks(components: Sequence[Component], dist_threshold: float, min_area: int
 
 
 def _bottoms(component: Component) -> list[int]:
-    """Return the deepest vertex of each pocket between the border and its hull but ripples."""
-    corners = cv2.convexHull(component.contour, returnPoints=False)
+    """Return the deepest vertices of each pocket between the border and its hull but ripples."""
+    contour = component.contour
+    corners = cv2.convexHull(contour, returnPoints=False)
     # Where a border touches itself they may be out of order, which OpenCV refuses.
     corners.sort(axis=0)
-    pockets = cv2.convexityDefects(component.contour, corners)
+    ripple = 256 * max(_RIPPLE * math.sqrt(component.area), 1)
+    bottoms = _deepest(contour, corners, ripple)
+    if bottoms:
+        # Of equally deep ones OpenCV finds the first, and the last when it walks back. Both are
+        # taken: in a mirror they change places.
+        end = len(contour) - 1
+        back = _deepest(contour[::-1].copy(), end - corners[::-1], ripple)
+        bottoms = sorted({*bottoms, *(end - vertex for vertex in back)})
+    return bottoms
+
+
+def _deepest(contour: Hull, corners: npt.NDArray[Any], ripple: float) -> list[int]:
+    """Return a vertex of each of the deepest pockets."""
+    pockets = cv2.convexityDefects(contour, corners)
     if pockets is None:
         return []
-    ripple = 256 * max(_RIPPLE * math.sqrt(component.area), 1)
     # OpenCV 4 and 5 differ in their shape.
     deep = [(-depth, vertex) for _, _, vertex, depth in pockets.reshape(-1, 4).tolist()
             if depth > ripple]
@@ -254,7 +268,7 @@ def _between(component: Component, bottoms: Sequence[int], limit: float, min_are
     Measured as in :meth:`_Outlines.across`, without the steps: few pairs are near each other.
     """
     contour = component.contour
-    places = {vertex: contour[vertex, 0].tolist() for vertex in sorted(bottoms)}
+    places = {vertex: contour[vertex, 0].tolist() for vertex in bottoms}
     # The smaller side is at most a disc of half of the area.
     widest = limit * math.sqrt(2 * component.area / math.pi)
     near = [(first, last, width) for first, last in combinations(places, 2)
