@@ -3,13 +3,17 @@ How fast class masks are split, beside Sony's modlib and one labelling pass of O
 
 Both sides get the same masks on the same cores, in turns, split and oriented boxes. A turn lasts
 30 ms or three calls, whatever is longer, and the first call, which finds the caches full of other
-things, is not counted. The figures are medians in milliseconds.
+things, is not counted. The figures are medians in milliseconds. At its defaults modlib takes what
+touches for one; drawn scenes are also given to it with settings that make it cut. Its times depend
+on what its process has done before, by up to 1.7 times, so each scene and setting gets three new
+processes that do nothing else, like a robot's.
 ``python benchmarks/speed.py [--quick]``.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import itertools
 import math
 import os
@@ -30,8 +34,12 @@ from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E4
 from splitter_peers import Peer  # noqa: E402
 
 SETTINGS = SegmentationSettings()
+# With these modlib cuts what is drawn to touch, too, and keeps what this splitter keeps.
+CUTTING = {'dist_threshold': 0.5, 'size_threshold': SETTINGS.size_threshold}
 # Milliseconds of a turn.
 TURN = 30
+# Of modlib, one after the other, for each scene and setting.
+PROCESSES = 3
 
 
 def scene(height: int, width: int, count: int, touching: bool = True) -> np.ndarray:
@@ -67,34 +75,40 @@ def timed(function, *arguments) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def pair(mask: np.ndarray, peer: Peer | None, turns: int, settings=SETTINGS,
-         ) -> tuple[float, float, float]:
-    """Return the times of this splitter, the peer, and a labelling pass, taken in turns."""
+def pair(mask: np.ndarray, peers: Sequence[tuple[Peer, dict[str, float]]], turns: int,
+         settings=SETTINGS) -> list[float]:
+    """Return the times of this splitter, a labelling pass, and each peer, taken in turns."""
     binary = (mask > 0).view(np.uint8)
     sides = [lambda count: [timed(segment_instances, mask, settings) for _ in range(count)],
              lambda count: [timed(cv2.connectedComponentsWithStats, binary) for _ in range(count)]]
-    if peer:
-        sides.append(lambda count: [seconds * 1e3 for seconds in peer.segment(mask, count)[0]])
-    counts = [max(math.ceil(TURN / min(side(2))), 3) for side in sides]
+    for peer, theirs in peers:
+        sides.append(lambda count, peer=peer, theirs=theirs: [
+            seconds * 1e3 for seconds in peer.segment(mask, count, **theirs)[0]])
+    counts = [max(math.ceil(TURN / min(side(3)[1:])), 3) for side in sides]
     times: list[list[float]] = [[] for _ in sides]
     for _ in range(turns):
         for side, count, taken in zip(sides, counts, times, strict=True):
             taken += side(count)[1:]
-    ours, one_pass, theirs = [*(float(np.median(taken)) for taken in times), math.nan][:3]
-    return ours, theirs, one_pass
+    return [float(np.median(taken)) for taken in times]
 
 
-def synthetic(peer: Peer | None, turns: int) -> None:
+def synthetic(beside: bool, turns: int) -> None:
     """Print the table of drawn scenes."""
-    print('\n| scene | ours | modlib | times faster | labelling pass | ours / pass |\n'
-          '|---|---|---|---|---|---|')
+    print('\n| scene | ours | modlib | times faster | modlib, cutting | times faster | '
+          'labelling pass | ours / pass |\n|---|---|---|---|---|---|---|---|')
     for height, width in ((320, 320), (480, 640), (1080, 1920)):
         for count, touching in itertools.product((3, 10, 50), (False, True)):
             mask = scene(height, width, count, touching)
-            ours, theirs, one_pass = pair(mask, peer, turns)
+            times = []
+            for _ in range(PROCESSES):
+                peers = [(Peer('modlib'), theirs) for theirs in ({}, CUTTING) if beside]
+                times.append(pair(mask, peers, turns))
+                for peer, _ in peers:
+                    peer.close()
+            ours, one_pass, theirs, cutting = [*np.median(times, axis=0), math.nan, math.nan][:4]
             print(f'| {width}x{height}, {count} objects, {how(touching)} | {ours:.2f} | '
-                  f'{theirs:.1f} | {theirs / ours:.0f} | {one_pass:.2f} | '
-                  f'{ours / one_pass:.1f} |', flush=True)
+                  f'{theirs:.1f} | {theirs / ours:.0f} | {cutting:.1f} | {cutting / ours:.0f} | '
+                  f'{one_pass:.2f} | {ours / one_pass:.1f} |', flush=True)
 
 
 def photos(peer: Peer | None, every: int) -> None:
@@ -108,9 +122,9 @@ def photos(peer: Peer | None, every: int) -> None:
         if not files:
             print(f'| {kind} | not here | | |')
             continue
-        rows = np.array([pair(np.load(file)['semantic'], peer, 2, settings)
-                         for file in files])
-        ours, theirs = rows[:, 0], rows[:, 1]
+        rows = np.array([[*pair(np.load(file)['semantic'], [(peer, {})] if peer else [], 2,
+                                settings), math.nan][:3] for file in files])
+        ours, theirs = rows[:, 0], rows[:, 2]
         quotient = theirs / ours
         least = settings.size_threshold
         print(f'| {kind}, {len(files)} images, ours from {least} px | '
@@ -123,7 +137,7 @@ def photos(peer: Peer | None, every: int) -> None:
 def growth(turns: int) -> None:
     """Print what many small objects cost beside few large ones of the same total area."""
     for touching in (False, True):
-        few, many = (pair(scene(1080, 1920, count, touching), None, turns)[0]
+        few, many = (pair(scene(1080, 1920, count, touching), [], turns)[0]
                      for count in (20, 200))
         print(f'\n1920x1080, same total area, {how(touching)}: 20 objects {few:.1f} ms, '
               f'200 objects {many:.1f} ms, {many / few:.1f} times')
@@ -186,8 +200,8 @@ def main() -> None:
         peer = None
     print(f'{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, '
           f'NumPy {np.__version__}, OpenCV {cv2.__version__}'
-          f'\nMilliseconds, medians over {5 if quick else 15} turns of both sides')
-    synthetic(peer, 5 if quick else 15)
+          '\nMilliseconds, medians of turns of all sides')
+    synthetic(peer is not None, 2 if quick else 5)
     photos(peer, 10 if quick else 1)
     growth(5 if quick else 15)
     memory()

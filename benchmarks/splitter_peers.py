@@ -53,10 +53,10 @@ class Peer:
         self._process = subprocess.Popen([python, __file__, name], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE)
 
-    def segment(self, mask: np.ndarray, repeats: int = 1,
+    def segment(self, mask: np.ndarray, repeats: int = 1, **settings: float,
                 ) -> tuple[list[float], np.ndarray, np.ndarray]:
         """
-        Split a class mask.
+        Split a class mask, with settings of its own other than the defaults.
 
         Returns
         -------
@@ -66,7 +66,7 @@ class Peer:
         class_ids : ndarray of shape (N,)
 
         """
-        _send(self._process.stdin, (mask, repeats))
+        _send(self._process.stdin, (mask, repeats, settings))
         return _receive(self._process.stdout)
 
     def close(self) -> None:
@@ -89,17 +89,18 @@ def _receive(stream):
 
 
 def _modlib():
-    """Return Sony's splitter with its defaults, and a painter of its result."""
+    """Return Sony's splitter and a painter of its result."""
     from types import SimpleNamespace
 
     from modlib.models.results import Segments
-    defaults = SimpleNamespace(erosion_kernel=3, erosion_iteration=2, dilate_kernel=5,
-                               dilate_iteration=5, dist_threshold=0.05, size_threshold=100,
-                               config_mode=False)
+    defaults = {'erosion_kernel': 3, 'erosion_iteration': 2, 'dilate_kernel': 5,
+                'dilate_iteration': 5, 'dist_threshold': 0.05, 'size_threshold': 100,
+                'config_mode': False}
 
-    def split(mask):
+    def split(mask, **settings):
         # In modlib the background is 255.
-        result = Segments(np.where(mask == 0, 255, mask)).to_instance_segments(defaults)
+        result = Segments(np.where(mask == 0, 255, mask)).to_instance_segments(
+            SimpleNamespace(**defaults | settings))
         result.oriented_bbox()
         return result
 
@@ -147,13 +148,13 @@ def _serve(name: str) -> None:
     out, sys.stdout = sys.stdout.buffer, sys.stderr
     while True:
         try:
-            mask, repeats = _receive(sys.stdin.buffer)
+            mask, repeats, settings = _receive(sys.stdin.buffer)
         except EOFError:
             return
         seconds = []
         for _ in range(repeats):
             start = time.perf_counter()
-            result = split(mask)
+            result = split(mask, **settings)
             seconds.append(time.perf_counter() - start)
         _send(out, (seconds, *paint(mask, result)))
 
