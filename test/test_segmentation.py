@@ -235,6 +235,20 @@ def test_scores_of_a_crowd_do_not_depend_on_how_neighbours_are_found(monkeypatch
         assert np.array_equal(segment_instances(mask, TINY).scores, crowd.scores)
 
 
+@pytest.mark.parametrize('distance, class_id, beside', [
+    (40, 1, True), (40, 2, False), (400, 1, False)])
+def test_what_is_small_beside_a_large_one_of_its_class_scores_lower(distance, class_id, beside):
+    alone, mask = np.zeros((2, 240, 700), np.uint8)
+    for image in (alone, mask):
+        cv2.circle(image, (30, 120), 14, 1, -1)
+    cv2.circle(mask, (30 + distance + 80, 120), 80, class_id, -1)
+    (score,) = segment_instances(alone, DEFAULT).scores
+    small, large = segment_instances(mask, DEFAULT).scores
+    assert (small < score) == beside
+    assert small == score or beside
+    assert large == pytest.approx(score, rel=0.05)
+
+
 # --- masks no camera gives ----------------------------------------------------------------------
 
 @pytest.mark.parametrize('shape', [(1, 1), (1, 50), (50, 1), (2, 3), (300, 400)])
