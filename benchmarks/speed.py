@@ -75,21 +75,27 @@ def timed(function, *arguments) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def pair(mask: np.ndarray, peers: Sequence[tuple[Peer, dict[str, float]]], turns: int,
+def pair(mask: np.ndarray, peers: Sequence[tuple[Peer | None, dict[str, float]]], turns: int,
          settings=SETTINGS) -> list[float]:
-    """Return the times of this splitter, a labelling pass, and each peer, taken in turns."""
+    """
+    Return the times of this splitter, a labelling pass, and each peer, taken in turns.
+
+    Where no peer could be installed all are None, and their times are not a number.
+    """
     binary = (mask > 0).view(np.uint8)
     sides = [lambda count: [timed(segment_instances, mask, settings) for _ in range(count)],
              lambda count: [timed(cv2.connectedComponentsWithStats, binary) for _ in range(count)]]
     for peer, theirs in peers:
-        sides.append(lambda count, peer=peer, theirs=theirs: [
-            seconds * 1e3 for seconds in peer.segment(mask, count, **theirs)[0]])
+        if peer:
+            sides.append(lambda count, peer=peer, theirs=theirs: [
+                seconds * 1e3 for seconds in peer.segment(mask, count, **theirs)[0]])
     counts = [max(math.ceil(TURN / min(side(3)[1:])), 3) for side in sides]
     times: list[list[float]] = [[] for _ in sides]
     for _ in range(turns):
         for side, count, taken in zip(sides, counts, times, strict=True):
             taken += side(count)[1:]
-    return [float(np.median(taken)) for taken in times]
+    return [*(float(np.median(taken)) for taken in times),
+            *(math.nan for peer, _ in peers if not peer)]
 
 
 def synthetic(beside: bool, turns: int) -> None:
@@ -101,11 +107,12 @@ def synthetic(beside: bool, turns: int) -> None:
             mask = scene(height, width, count, touching)
             times = []
             for _ in range(PROCESSES):
-                peers = [(Peer('modlib'), theirs) for theirs in ({}, CUTTING) if beside]
+                peers = [(Peer('modlib') if beside else None, theirs) for theirs in ({}, CUTTING)]
                 times.append(pair(mask, peers, turns))
                 for peer, _ in peers:
-                    peer.close()
-            ours, one_pass, theirs, cutting = [*np.median(times, axis=0), math.nan, math.nan][:4]
+                    if peer:
+                        peer.close()
+            ours, one_pass, theirs, cutting = np.median(times, axis=0)
             print(f'| {width}x{height}, {count} objects, {how(touching)} | {ours:.2f} | '
                   f'{theirs:.1f} | {theirs / ours:.0f} | {cutting:.1f} | {cutting / ours:.0f} | '
                   f'{one_pass:.2f} | {ours / one_pass:.1f} |', flush=True)
@@ -122,9 +129,8 @@ def photos(peer: Peer | None, every: int) -> None:
         if not files:
             print(f'| {kind} | not here | | |')
             continue
-        rows = np.array([[*pair(np.load(file)['semantic'], [(peer, {})] if peer else [], 2,
-                                settings), math.nan][:3] for file in files])
-        ours, theirs = rows[:, 0], rows[:, 2]
+        ours, _, theirs = np.array([pair(np.load(file)['semantic'], [(peer, {})], 2, settings)
+                                    for file in files]).T
         quotient = theirs / ours
         least = settings.size_threshold
         print(f'| {kind}, {len(files)} images, ours from {least} px | '
