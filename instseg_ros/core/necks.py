@@ -26,7 +26,7 @@ from .splitting import Border
 # the logarithm of slimness: slim sides that meet end to end, not side by side, are one long thing.
 ALLOWED = (0.9, -6.0, 2.0, 0.135, -2.0)
 # Where a neck between two bottoms is so clear, as a dist_threshold, no other is looked for; with
-# 0.7, nuclei lose 0.007.
+# 0.7, nuclei lose 0.006.
 _CLEAR = 0.4
 # Slim is what has more than so many times the area of a disc of its width, and whose centroids
 # are farther from each other than so many times what two discs side by side are.
@@ -233,7 +233,11 @@ def _necks(components: Sequence[Component], dist_threshold: float, min_area: int
 
 
 def _bottoms(component: Component) -> list[int]:
-    """Return the deepest vertices of each pocket between the border and its hull but ripples."""
+    """
+    Return the deepest vertices of each pocket between the border and its hull but ripples.
+
+    In the order of the border.
+    """
     contour = component.contour
     corners = cv2.convexHull(contour, returnPoints=False)
     # Where a border touches itself they may be out of order, which OpenCV refuses.
@@ -266,6 +270,7 @@ def _between(component: Component, bottoms: Sequence[int], limit: float, min_are
     Return the clearest neck between two bottoms, where its key is below a limit.
 
     Measured as in :meth:`_Outlines.across`, without the steps: few pairs are near each other.
+    The bottoms come in the order of the border.
     """
     contour = component.contour
     places = {vertex: contour[vertex, 0].tolist() for vertex in bottoms}

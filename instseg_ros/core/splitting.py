@@ -31,7 +31,7 @@ ANALYSIS_BOX = 6 * ANALYSIS_AREA
 # sample is inside where its whole block is: no PQ is lost; where most of it is, 0.006.
 SAMPLES = 2.5
 # Where the samples inside cover less than this share of a component, it is thin strokes or full of
-# specks, and measured on all pixels. In photos they cover 0.92 and more.
+# specks, and measured on all pixels. In photos they cover at least 0.917.
 COVERED = 0.9
 # Hills whose saddle is higher than this part of the lower peak are one hill: ripples of the
 # digital border, not necks.
