@@ -76,6 +76,13 @@ def test_a_neck_with_one_pocket_ends_on_the_straight_side():
     assert sorted([cut.start[1], cut.end[1]])[0] == 30
 
 
+def test_in_what_has_limbs_no_neck_ends_on_the_back():
+    mask = discs((40, 70), radius=24)
+    cv2.line(mask, (60, 70), (130, 70), 1, 12)
+    cv2.line(mask, (80, 70), (70, 120), 1, 24)
+    assert len(pieces(mask)) == 1
+
+
 def test_parts_are_the_component_and_keep_to_min_area_and_room():
     mask = discs((60, 90), (112, 90), (164, 90))
     cv2.circle(mask, (206, 90), 12, 1, -1)

@@ -15,6 +15,8 @@ Hull = npt.NDArray[Any]
 _NOISE = 1 / 16
 # Shapes that fill more of their hull are one object: no cut is looked for.
 CONVEX = 0.93
+# Components of fewer pixels are one object, too: the grid gives them their shape.
+SMALL = 100
 
 
 class Component:
@@ -59,7 +61,7 @@ class Component:
 
     def may_be_two(self, min_area: int) -> bool:
         """Return whether it is worth looking for cuts: not in shapes small or convex."""
-        return (self.area >= 2 * max(min_area, 1)
+        return (self.area >= max(2 * min_area, SMALL)
                 and self.area < CONVEX * self.hull_area)
 
     def paint(self, labels: npt.NDArray[np.uint16], number: int) -> None:

@@ -28,14 +28,16 @@ ALLOWED = (0.9, -6.0, 2.0, 0.135, -2.0)
 # Where a neck between two bottoms is so clear, as a dist_threshold, no other is looked for; with
 # 0.7, nuclei lose 0.006.
 _CLEAR = 0.4
+# More concave components have limbs: their necks lie between two bottoms, none across from one.
+_LIMBS = 0.3
 # Slim is what has more than so many times the area of a disc of its width, and whose centroids
 # are farther from each other than so many times what two discs side by side are.
 _SLIM = 2.0
 # Pockets less deep are ripples of the border, as a part of the root of the area; a pixel deep
 # are those of any digital border.
-_RIPPLE = 0.12
+_RIPPLE = 0.15
 # So many pockets of a component are looked at, the deepest.
-_POCKETS = 6
+_POCKETS = 4
 # Steps around a border; 64 to 256 give about the same quality.
 _STEPS = 96
 _SIDES = np.array([np.arange(1, _STEPS), np.arange(_STEPS - 1, 0, -1)])[:, None] / _STEPS
@@ -216,7 +218,7 @@ def _necks(components: Sequence[Component], dist_threshold: float, min_area: int
         neck = _between(component, deep, _CLEAR * limits[k], min_area)
         if neck:
             found[k] = neck
-        elif deep:
+        elif deep and component.area > (1 - _LIMBS) * component.hull_area:
             bottoms += [(len(left), vertex) for vertex in deep]
             left.append(k)
     if not left:

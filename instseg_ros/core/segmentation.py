@@ -162,7 +162,8 @@ def classes(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, min_are
         top = int(rest.max())
         np.equal(rest, top, out=binary.view(np.bool_))
         left -= cv2.countNonZero(binary)
-        cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV, dst=rest)
+        if left:
+            cv2.threshold(rest, top - 1, 0, cv2.THRESH_TOZERO_INV, dst=rest)
         if 256 - top not in ignored:
             x, y, w, h = cv2.boundingRect(binary)
             yield 256 - top, binary[y:y + h, x:x + w], x0 + x, y0 + y
