@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 # Of the features below: learned by benchmarks/learn.py, see docs/method.md.
-WEIGHTS = (2.99, 0.76, -4.87, -1.15)
+WEIGHTS = (2.87, 0.73, -4.23, -0.6)
 # A neighbour is at most this far away, as a multiple of the root of the instance's area.
 REACH = 2
 # Instances whose neighbours are looked for together.
