@@ -84,7 +84,7 @@ def parted(cut, table: np.ndarray, count: int, threshold: float) -> np.ndarray:
         return table
     x, y, _, _ = cut.box
     rows = []
-    for piece in necks.split([cut], threshold, least, MAX_INSTANCES)[0]:
+    for piece in necks.split([cut], threshold, least, MAX_INSTANCES):
         x0, y0, x1, y1 = piece.component.box
         here = piece.component.inside[1:-1, 1:-1] != 0
         rows.append(np.bincount(table[y0 - y:y1 - y, x0 - x:x1 - x][here], minlength=count))

@@ -9,9 +9,8 @@ import pytest
 
 
 def pieces(mask, dist_threshold=0.5, min_area=30, room=100):
-    """Return the parts of the components of a drawn mask, in one list."""
-    found = necks.split(list(components(mask, 1)), dist_threshold, min_area, room)
-    return [piece for parts in found for piece in parts]
+    """Return the parts of the components of a drawn mask."""
+    return necks.split(list(components(mask, 1)), dist_threshold, min_area, room)
 
 
 def discs(*centres, radius=30):
@@ -55,7 +54,7 @@ def test_somebody_who_stands_or_walks_is_not_cut_at_the_waist(seed):
     assert len(people) > 1
     for label in people:
         found = list(components((frame.labels == label).view(np.uint8), 30))
-        assert [len(parts) for parts in necks.split(found, 0.5, 30, 100)] == [1] * len(found)
+        assert len(necks.split(found, 0.5, 30, 100)) == len(found)
 
 
 def test_two_who_stand_side_by_side_are_two():
@@ -90,12 +89,14 @@ def test_parts_are_the_component_and_keep_to_min_area_and_room():
             (0.5, 30, 100, 4), (0.5, 1000, 100, 3), (0.5, 30, 1, 2), (0.5, 30, 0, 1),
             (1e-3, 30, 100, 1)):
         labels = np.zeros(mask.shape, np.uint16)
-        found = pieces(mask, dist_threshold, min_area, room)
+        found = necks.split(list(components(mask, 1)), dist_threshold, min_area, room, labels, 7)
         assert len(found) == count
-        for k, piece in enumerate(found, 1):
+        for number, piece in enumerate(found, 7):
             assert piece.component.area >= min_area
-            piece.component.paint(labels, k)
-            assert np.count_nonzero(labels == k) == piece.component.area
+            assert piece.component.area == np.count_nonzero(labels == number)
+            by_border = np.zeros(mask.shape, np.uint16)
+            piece.component.paint(by_border, number)
+            assert np.array_equal(by_border == number, labels == number)
         assert ((labels > 0) == (mask > 0)).all()
 
 

@@ -136,8 +136,8 @@ def test_every_pixel_of_a_large_component_is_kept(mask):
 def test_permuting_classes_permutes_results(mask, new):
     swap = np.array([0, *new], np.uint8)
     one, other = segment_instances(mask, DEFAULT), segment_instances(swap[mask], DEFAULT)
+    check(swap[mask], other)
     assert partition(one.labels) == partition(other.labels)
-    assert sorted(swap[one.class_ids].tolist()) == other.class_ids.tolist()
 
 
 @examples(60)
@@ -342,7 +342,8 @@ def test_lone_discs_are_kept_whole_at_every_size(radius):
 def test_what_is_a_few_pixels_wide_is_not_cut(scale, count):
     mask = np.zeros((20, 20), np.uint8)
     mask[6:12, 3:9] = mask[6:12, 11:17] = mask[9, 9:11] = 1
-    assert len(segment_instances(np.kron(mask, np.ones((scale, scale), np.uint8)), DEFAULT)) == count
+    mask = mask.repeat(scale, axis=0).repeat(scale, axis=1)
+    assert len(segment_instances(mask, DEFAULT)) == count
 
 
 @pytest.mark.parametrize('radius', [8, 15, 30, 60, 120])

@@ -203,8 +203,7 @@ def _looked_at(component: Component, settings: SegmentationSettings,
 def _pieces(component: Component, dist_threshold: float, settings: SegmentationSettings,
             ) -> list[necks.Piece]:
     """Return the parts of a component without holes."""
-    pieces, = necks.split([component], dist_threshold, settings.size_threshold, MAX_INSTANCES)
-    return pieces
+    return necks.split([component], dist_threshold, settings.size_threshold, MAX_INSTANCES)
 
 
 def _joined(found: splitting.Survey, basins: npt.NDArray[np.uint16],

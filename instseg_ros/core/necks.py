@@ -10,7 +10,8 @@ of one table. What has holes has no one border, and is left to :mod:`.splitting`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations
 import math
 from typing import Any, NamedTuple
@@ -59,10 +60,11 @@ class Cut(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A component or a part of one, and the cuts that freed it."""
+    """A component or a part of one, which one, and the cuts that freed it."""
 
     component: Component
-    cuts: tuple[Cut, ...]
+    whole: int  # Its place in the list of components.
+    cuts: tuple[Cut, ...] = ()
 
 
 class _Neck(NamedTuple):
@@ -78,64 +80,75 @@ class _Neck(NamedTuple):
 
 
 def split(components: Sequence[Component], dist_threshold: float, min_area: int, room: int,
-          ) -> list[list[Piece]]:
+          labels: npt.NDArray[np.uint16] | None = None, first: int = 1) -> list[Piece]:
     """
-    Cut components at their necks, the clearest first, until no cut is clear enough.
+    Label components, and cut them at their necks, the clearest first, until none is clear enough.
 
     What is cut does not depend on ``dist_threshold``, only how far cutting goes: the parts at a
-    higher threshold are parts of those at a lower one.
+    higher threshold are parts of those at a lower one. What has holes stays whole.
 
     Parameters
     ----------
     components : sequence of Component
-        Without holes.
+        Of one image.
     dist_threshold : float
         Cuts are made where :attr:`.splitting.Border.ratio` is below.
     min_area : int
         No part has fewer pixels.
     room : int
         No more cuts are made.
+    labels : ndarray of shape (H, W), uint16, optional
+        Where to paint the parts, as large as the image.
+    first : int
+        Number of the first part in ``labels``; the others follow.
 
     Returns
     -------
-    list of list of Piece
-        The parts of each component, at least one.
+    list of Piece
+        The parts in the order of their numbers.
 
     """
-    done: list[list[Piece]] = [[] for _ in components]
-    waiting = [(k, Piece(component, ())) for k, component in enumerate(components)]
-    while waiting:
-        found = _necks([piece.component for _, piece in waiting], dist_threshold, min_area)
-        further: list[tuple[int, Piece]] = []
-        for n, (k, piece) in enumerate(waiting):
-            halves = (_parted(piece, found[n], dist_threshold, min_area)
-                      if n in found and room > 0 else None)
-            if halves is None:
-                done[k].append(piece)
-                continue
-            room -= 1
-            for half in halves:
-                if half.component.may_be_two(min_area):
-                    further.append((k, half))
-                else:
-                    done[k].append(half)
+    if labels is None:
+        labels = np.zeros([max((component.box[side] for component in components), default=0)
+                           for side in (3, 2)], np.uint16)
+    for number, component in enumerate(components, first):
+        component.paint(labels, number)
+    pieces = [Piece(component, whole) for whole, component in enumerate(components)]
+    waiting = list(range(len(pieces))) if dist_threshold > 0 else []
+    while True:
+        waiting = [k for k in waiting if not pieces[k].component.hollow
+                   and pieces[k].component.may_be_two(min_area)]
+        necks = _necks([pieces[k].component for k in waiting], dist_threshold, min_area)
+        further: list[int] = []
+        for n, neck in sorted(necks.items()):
+            if not room:
+                break
+            k, other = waiting[n], len(pieces)
+            halves = _parted(pieces[k], neck, dist_threshold, min_area, labels, first + k,
+                             first + other)
+            if halves:
+                pieces[k], last = halves
+                pieces.append(last)
+                further += k, other
+                room -= 1
+        if not further:
+            return pieces
         waiting = further
-    return done
 
 
 def _parted(piece: Piece, neck: _Neck, dist_threshold: float, min_area: int,
-            ) -> tuple[Piece, Piece] | None:
-    """Return the two sides of a neck, or None where it is not clear enough."""
+            labels: npt.NDArray[np.uint16], number: int, other: int) -> tuple[Piece, Piece] | None:
+    """Give one side of a neck another number; return both, or None if it is not clear enough."""
     whole = piece.component
-    halves = _halves(whole, neck, min_area)
-    if not halves:
-        return None
-    border = _judge(whole, halves, neck)
-    if border.ratio >= dist_threshold:
-        return None
-    x, y = whole.contour[neck.start, 0].tolist()
-    cuts = *piece.cuts, Cut(border, (x, y), neck.end)
-    return Piece(halves[0], cuts), Piece(halves[1], cuts)
+    halves = _halves(whole, neck, min_area, labels, number, other)
+    if halves:
+        border = _judge(whole, halves, neck)
+        if border.ratio < dist_threshold:
+            x, y = whole.contour[neck.start, 0].tolist()
+            cuts = *piece.cuts, Cut(border, (x, y), neck.end)
+            return Piece(halves[0], piece.whole, cuts), Piece(halves[1], piece.whole, cuts)
+    whole.paint(labels, number)
+    return None
 
 
 def _judge(component: Component, halves: tuple[Component, Component], neck: _Neck) -> Border:
@@ -147,48 +160,70 @@ def _judge(component: Component, halves: tuple[Component, Component], neck: _Nec
     return Border(neck.width / 2, neck.neck, whole, parts, neck.neck / allowed)
 
 
-def _halves(component: Component, neck: _Neck, min_area: int,
-            ) -> tuple[Component, Component] | None:
-    """Return the sides of a neck, if both are one piece and large enough."""
-    corner = component.box[0] - 1, component.box[1] - 1
-    outset = -corner[0], -corner[1]
-    end = complex(*neck.end)
-    way = complex(*component.contour[neck.start, 0].tolist()) - end
-    steps = int(max(abs(way.real), abs(way.imag), 1))
-    # Versions of OpenCV draw slanting lines differently, those from pixel to pixel alike.
-    line = np.rint(np.arange(steps) * (way / steps))
-    line += end
-    rest = component.inside
-    at = (line.imag - corner[1]) * rest.shape[1] + (line.real - corner[0])
-    straight = cv2.countNonZero(rest.take(at.astype(np.intp))) == steps
-    line = line.view(np.float64).astype(np.int32).reshape(-1, 1, 2)
+def _halves(component: Component, neck: _Neck, min_area: int, labels: npt.NDArray[np.uint16],
+            number: int, other: int) -> tuple[Component, Component] | None:
+    """
+    Give the smaller side of a neck another number.
+
+    Returns both sides, or None if one is not in one piece or too small.
+    """
+    x0, y0, x1, y1 = component.box
+    for line in _lines(neck.end, component.contour[neck.start, 0].tolist()):
+        if labels[line[:, 0, 1], line[:, 0, 0]].tolist().count(number) == len(line):
+            break
+    else:
+        return None
     # The smaller side has the line across: so it does not matter how the component lies.
     side = np.concatenate(
         [*_stretch(component.contour, neck.start, neck.edge), line] if neck.ahead else
         [*_stretch(component.contour, neck.edge + 1, neck.start), line[::-1]])
-    component.pixels = None  # Drawn again if need be.
-    cv2.drawContours(rest, [side], 0, 0, cv2.FILLED, offset=outset)
-    contours, _ = cv2.findContours(rest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
-                                   offset=corner)
-    if not contours:
+    cv2.drawContours(labels, [side], 0, other, cv2.FILLED)
+    here = labels[y0:y1, x0:x1]
+    rest = (here == number).view(np.uint8)
+    borders = _borders(rest, x0, y0)
+    if not borders:
         return None
-    main = contours[0]
-    crumbs = len(contours) > 1
-    if crumbs:
+    main = borders[0]
+    if len(borders) > 1:
         # Crumbs behind the cut change sides.
-        main = max(contours, key=cv2.contourArea)
-        rest[:] = 0
-        cv2.drawContours(rest, [main], 0, 1, cv2.FILLED, offset=outset)
+        main = max(borders, key=cv2.contourArea)
+        for border in borders:
+            if border is not main:
+                cv2.drawContours(labels, [border], 0, other, cv2.FILLED)
+        rest = (here == number).view(np.uint8)
+        sides = _borders((here == other).view(np.uint8), x0, y0)
+        if len(sides) > 1:
+            return None
+        side = sides[0]
     area = cv2.countNonZero(rest)
     if min(area, component.area - area) < max(min_area, 1):
         return None
-    if crumbs or not straight:
-        contours, _ = cv2.findContours(component.inside - rest, cv2.RETR_CCOMP,
-                                       cv2.CHAIN_APPROX_SIMPLE, offset=corner)
-        if len(contours) != 1:
-            return None
-        side = contours[0]
     return _bounded(area, main), _bounded(component.area - area, side)
+
+
+def _lines(start: Sequence[int], end: Sequence[int]) -> Iterator[Hull]:
+    """
+    Yield the pixels on a line, the end excluded: halves rounded one way, and the other.
+
+    In a mirror these change places. Versions of OpenCV draw slanting lines differently, those
+    from pixel to pixel alike.
+    """
+    right, down = end[0] - start[0], end[1] - start[1]
+    yield np.add(_way(right, down)[:-1], start, dtype=np.int32)
+    yield np.add(_way(-right, -down)[:0:-1], end, dtype=np.int32)
+
+
+@lru_cache(maxsize=1 << 12)
+def _way(right: int, down: int) -> Hull:
+    """Return the pixels on a line from 0, 0 to another pixel."""
+    steps = max(abs(right), abs(down), 1)
+    points = np.rint(np.arange(steps + 1) * (complex(right, down) / steps))
+    return points.view(np.float64).astype(np.int32).reshape(-1, 1, 2)
+
+
+def _borders(inside: npt.NDArray[np.uint8], x: int, y: int) -> Sequence[Hull]:
+    """Return the outer borders of what is inside a crop whose corner is at x, y."""
+    return cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x, y))[0]
 
 
 def _stretch(contour: Hull, first: int, last: int) -> tuple[Hull, ...]:

@@ -92,7 +92,7 @@ def segment_instances(mask: npt.NDArray[np.uint8], settings: SegmentationSetting
     Returns
     -------
     Instances
-        In the order of their classes. Of more than 65535, the largest.
+        Of more than 65535, the largest.
 
     Raises
     ------
@@ -201,8 +201,8 @@ def _segment(mask: npt.NDArray[np.uint8], settings: SegmentationSettings, keep: 
             if len(found) + len(waiting) == MAX_INSTANCES:
                 continue
             waiting.append((class_id, component))
-            if may_be_cut(component, settings):
-                # What is cut needs its pixels, all at once no more than the frame has.
+            if component.hollow:
+                # What has holes has its own pixels, all at once no more than the frame.
                 x0, y0, x1, y1 = component.box
                 together += (x1 - x0 + 2) * (y1 - y0 + 2)
                 if together > mask.size:
@@ -224,26 +224,22 @@ def may_be_cut(component: Component, settings: SegmentationSettings) -> bool:
 def _cut(waiting: list[tuple[int, Component]], labels: npt.NDArray[np.uint16],
          found: list[_Instance], settings: SegmentationSettings) -> None:
     """Label the parts of components, each with its class, and list them."""
-    cut = [component for _, component in waiting if may_be_cut(component, settings)]
-    solid = [component for component in cut if not component.hollow]
-    hollow = [component for component in cut if component.hollow]
+    hollow = [component for _, component in waiting
+              if component.hollow and may_be_cut(component, settings)]
     room = MAX_INSTANCES - len(found) - len(waiting)
     parts: dict[Component, list[tuple[Component, float]]] = {}
-    if solid:
-        for component, pieces in zip(solid, necks.split(
-                solid, settings.dist_threshold, settings.size_threshold, room), strict=True):
-            parts[component] = [(piece.component, max(
-                (cut.border.ratio / settings.dist_threshold for cut in piece.cuts), default=0.0))
-                for piece in pieces]
-            room -= len(pieces) - 1
     if hollow:
         parts.update(zip(hollow, splitting.split(
             hollow, settings.dist_threshold, settings.size_threshold, room), strict=True))
-    for class_id, component in waiting:
-        for part, doubt in parts.get(component, ((component, 0.0),)):
-            part.paint(labels, len(found) + 1)
-            found.append(_Instance(class_id, part.area, part.box, part.hull, part.hull_area,
-                                   doubt))
+    whole = [(class_id, part, doubt) for class_id, component in waiting
+             for part, doubt in parts.get(component, ((component, 0.0),))]
+    room -= len(whole) - len(waiting)
+    for part, k, cuts in necks.split([part for _, part, _ in whole], settings.dist_threshold,
+                                     settings.size_threshold, room, labels, len(found) + 1):
+        class_id, _, doubt = whole[k]
+        for cut in cuts:
+            doubt = max(doubt, cut.border.ratio / settings.dist_threshold)
+        found.append(_Instance(class_id, part.area, part.box, part.hull, part.hull_area, doubt))
 
 
 def _grow_back(binary: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint16], x: int, y: int,
