@@ -53,13 +53,14 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     if not len(hulls):
         return np.empty((0, 5))
     sizes = np.array([len(hull) for hull in hulls])
-    ends = sizes.cumsum()
-    starts = ends - sizes
+    last = sizes.cumsum() - 1
+    starts = last - sizes + 1
     # x + iy.
     points = np.concatenate(hulls).astype(np.float64).view(np.complex128).ravel()
     edges = np.empty_like(points)
-    np.subtract(points[1:], points[:-1], out=edges[:-1])
-    edges[ends - 1] = points[starts] - points[ends - 1]
+    edges[:-1] = points[1:]
+    edges[last] = points[starts]
+    edges -= points
     edges[edges == 0] = 1  # A single pixel lies flat.
     # The edges of all hulls in the order of their directions. The point where an edge starts is
     # the farthest in every direction between its normal and that of the edge before.
@@ -70,9 +71,8 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     order = keys.argsort(kind='stable')
     points, along, angles, keys = points[order], edges[order], angles[order], keys[order]
     wanted = keys + _QUARTERS
-    wanted -= (wanted > base + _TURN / 2) * _TURN
+    wanted -= (wanted > keys[last][owner]) * _TURN
     far = keys.searchsorted(wanted)
-    far -= (far == ends[owner]) * sizes[owner]
     # Where the sides are, along an edge and across it.
     np.conjugate(along, out=along)
     along /= np.abs(along)
@@ -87,11 +87,12 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     best *= 1 + _SAME_AREA
     # At most 45 degrees from upright; of equals the least turned, then the counter-clockwise one.
     equal, = (size <= best[owner]).nonzero()
-    quarters = np.floor(angles[equal] / _QUARTER + (0.5 + 1e-9))
-    tilts = angles[equal] - quarters * _QUARTER
+    tilts = angles[equal]
+    quarters = np.floor(tilts / _QUARTER + (0.5 + 1e-9))
+    tilts -= quarters * _QUARTER
     turned = np.abs(tilts)
     turned += 1e-6 * (tilts > 0)
-    turned += 2 * owner[equal]
+    turned += base[equal]
     first = turned.argsort(kind='stable')[owner[equal].searchsorted(np.arange(len(hulls)))]
     at, odd, tilt = equal[first], quarters[first] % 2, tilts[first]
     width, height, outer = width[at], height[at], outer[at]
