@@ -73,16 +73,17 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     wanted = keys + _QUARTERS
     wanted -= (wanted > keys[last][owner]) * _TURN
     far = keys.searchsorted(wanted)
-    # Where the sides are, along an edge and across it.
+    # The corner where an edge and its left neighbour meet, and the way from there to the one
+    # across, seen along the edge.
     np.conjugate(along, out=along)
     along /= np.abs(along)
-    left = (points * along).imag
     others = points[far]
     others *= along
-    low, width = others[2].real, others[0].real - others[2].real
-    height = others[1].imag - left
+    corners, sides = points * along, others[0] - others[2]
+    corners.real = others[2].real
+    np.subtract(others[1].imag, corners.imag, out=sides.imag)
     outer = np.abs(along.real) + np.abs(along.imag)  # Corners reach over the centre of a pixel.
-    size = (width + outer) * (height + outer)
+    size = (sides.real + outer) * (sides.imag + outer)
     best = np.minimum.reduceat(size, starts)
     best *= 1 + _SAME_AREA
     # At most 45 degrees from upright; of equals the least turned, then the counter-clockwise one.
@@ -95,19 +96,19 @@ def oriented_boxes(hulls: Sequence[Hull], areas: npt.NDArray[np.int64],
     turned += base[equal]
     first = turned.argsort(kind='stable')[owner[equal].searchsorted(np.arange(len(hulls)))]
     at, odd, tilt = equal[first], quarters[first] % 2, tilts[first]
-    width, height, outer = width[at], height[at], outer[at]
-    centre = (low[at] + width / 2 + 1j * (left[at] + height / 2)) / along[at] + (0.5 + 0.5j)
+    outer, sides = outer[at], sides[at]
+    centre = (corners[at] + sides / 2) / along[at] + (0.5 + 0.5j)
+    width, height = sides.real, sides.imag
+    wider = width - height
     # (width + margin) * (height + margin) = area.
-    half = (width + height) / 2
-    margin = np.sqrt((width - half) ** 2 + areas) - half
+    margin = np.sqrt(wider ** 2 / 4 + areas) - (width + height) / 2
     # A mask enlarged from a coarser grid reaches over the border by up to half a pixel of that
     # grid. An area that is smaller still tells nothing: it is no rectangle.
-    outer /= 2
-    margin += outer
-    margin = np.minimum(np.abs(margin), np.maximum(margin, 2 * outer)) - outer
+    margin += outer / 2
+    margin = np.minimum(np.abs(margin), np.maximum(margin, outer)) - outer / 2
     # Along the longer side, of equal ones the one nearer to level, y pointing up; half a turn
     # changes nothing: (-90, 90] degrees, rounding counted as 90.
-    taller = (width - height) * (2 * odd - 1) > 1e-6
+    taller = np.where(odd, wider, -wider) > 1e-6
     theta = taller * np.where(tilt > -1e-12, _QUARTER, -_QUARTER) - tilt
     boxes = np.array([centre.real, centre.imag, np.maximum(width, height) + margin,
                       np.minimum(width, height) + margin, np.minimum(theta, _QUARTER)])

@@ -108,13 +108,13 @@ def segment_instances(mask: npt.NDArray[np.uint8], settings: SegmentationSetting
         limit = int(np.partition(areas, -MAX_INSTANCES)[-MAX_INSTANCES])
         keep = _Keep(limit, MAX_INSTANCES - int(np.count_nonzero(areas > limit)))
         labels, found, _ = _segment(mask, settings, keep)
-    areas = np.array([instance.area for instance in found], np.int64)
-    boxes = np.array([instance.box for instance in found], np.int32).reshape(-1, 4)
-    hull_areas = np.array([instance.hull_area for instance in found], np.float64)
-    doubts = np.array([instance.doubt for instance in found], np.float64)
-    class_ids = np.array([instance.class_id for instance in found], np.uint8)
-    return Instances(labels, class_ids, areas, scores(class_ids, areas, boxes, hull_areas, doubts),
-                     boxes, oriented_boxes([instance.hull for instance in found], areas))
+    measures = np.array([(one.class_id, one.area, *one.box, one.hull_area, one.doubt)
+                         for one in found]).reshape(-1, 8)
+    class_ids, areas = measures[:, 0].astype(np.uint8), measures[:, 1].astype(np.int64)
+    boxes = measures[:, 2:6].astype(np.int32)
+    return Instances(labels, class_ids, areas,
+                     scores(class_ids, areas, boxes, measures[:, 6], measures[:, 7]), boxes,
+                     oriented_boxes([one.hull for one in found], areas))
 
 
 def check_mask(mask: npt.NDArray[np.uint8]) -> None:
