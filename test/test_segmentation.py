@@ -338,6 +338,14 @@ def test_lone_discs_are_kept_whole_at_every_size(radius):
     assert np.array_equal(result.labels, mask)
 
 
+def test_slits_cut_what_fills_its_hull():
+    mask = np.zeros((80, 100), np.uint8)
+    mask[10:70, 10:90] = 1
+    mask[10:35, 48:52] = mask[45:70, 48:52] = 0
+    assert 0.93 < np.count_nonzero(mask) / (60 * 80)
+    assert len(segment_instances(mask, DEFAULT)) == 2
+
+
 @pytest.mark.parametrize('scale, count', [(1, 1), (2, 2)])
 def test_what_is_a_few_pixels_wide_is_not_cut(scale, count):
     mask = np.zeros((20, 20), np.uint8)
