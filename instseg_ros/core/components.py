@@ -13,8 +13,8 @@ import numpy.typing as npt
 Hull = npt.NDArray[Any]
 # Changes from pixel to pixel along the rows, for each pixel, that make a mask noisy.
 _NOISE = 1 / 16
-# Shapes that fill more of their hull are one object: no cut is looked for. With a slit, which makes
-# the border longer than so many times the hull's, it takes more.
+# Shapes that fill more of their hull are one object: no cut is looked for. It takes more with a
+# slit, which makes the border longer than so many times the hull's.
 CONVEX, CONVEX_WITH_SLIT = 0.93, 0.96
 SLIT = 1.15
 # Components of fewer pixels are one object, too: the grid gives them their shape.
@@ -63,10 +63,11 @@ class Component:
 
     def may_be_two(self, min_area: int) -> bool:
         """Return whether it is worth looking for cuts: not in shapes small or convex."""
-        return self.area >= max(2 * min_area, SMALL) and (
-            self.area < CONVEX * self.hull_area
-            or self.area < CONVEX_WITH_SLIT * self.hull_area
-            and cv2.arcLength(self.contour, True) > SLIT * cv2.arcLength(self.hull, True))
+        if self.area < max(2 * min_area, SMALL):
+            return False
+        filled = self.area / self.hull_area
+        return filled < CONVEX or (filled < CONVEX_WITH_SLIT and cv2.arcLength(
+            self.contour, True) > SLIT * cv2.arcLength(self.hull, True))
 
     def paint(self, labels: npt.NDArray[np.uint16], number: int) -> None:
         """Give the component's pixels a number, in the image it was found in."""
