@@ -230,8 +230,8 @@ def test_scores_of_a_crowd_do_not_depend_on_how_neighbours_are_found(monkeypatch
         mask[y:y + size, x:x + size] = class_id
     crowd = segment_instances(mask, TINY)
     assert len(crowd) > 150
-    for name, value in ('_BLOCK', 1), ('_FEW', 10000):
-        monkeypatch.setattr(f'instseg_ros.core.scores.{name}', value)
+    for block in (1, 10000):
+        monkeypatch.setattr('instseg_ros.core.scores._BLOCK', block)
         assert np.array_equal(segment_instances(mask, TINY).scores, crowd.scores)
 
 

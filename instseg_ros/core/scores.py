@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,10 +9,8 @@ import numpy.typing as npt
 WEIGHTS = (2.87, 0.73, -4.23, -0.6)
 # A neighbour is at most this far away, as a multiple of the root of the instance's area.
 REACH = 2
-# Up to so many instances, all are compared with all.
-_FEW = 32
-# Of more, so many have their neighbours looked for together.
-_BLOCK = 512
+# Instances whose neighbours are looked for together.
+_BLOCK = 64
 
 
 def scores(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
@@ -72,36 +68,33 @@ def features(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
 def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
                     boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Return, for each instance, the largest area of its class in reach, its own included."""
-    if len(areas) <= _FEW:
-        # Corners, x and y, of each beside each other.
-        mine, theirs = boxes.T.reshape(2, 2, -1, 1), boxes.T.reshape(2, 2, 1, -1)
-        gaps = np.maximum(mine[0] - theirs[1], theirs[0] - mine[1])
-        near = _near(gaps[0], gaps[1], areas[:, None]) & (class_ids[:, None] == class_ids)
-        return np.maximum.reduce(near * areas, axis=1, initial=0)
-    # Sorted along x, the neighbours of an instance follow one another: never all pairs.
-    order = boxes[:, 0].argsort(kind='stable')
-    class_ids, areas = class_ids[order], areas[order]
-    left, top, right, bottom = boxes[order].T.astype(np.float64)
-    reach = REACH * np.sqrt(areas)
-    first = np.maximum.accumulate(right).searchsorted(left - reach, side='right')
-    counts = left.searchsorted(right + reach) - first
+    if len(areas) <= _BLOCK:
+        return _largest_near(areas, class_ids, boxes, areas, class_ids, boxes)
     largest = np.empty_like(areas)
+    reach = REACH * np.sqrt(areas)
+    # Sorted along x, the neighbours of a block follow one another: never all pairs.
+    order = np.argsort(boxes[:, 0], kind='stable')
+    lefts, rights = boxes[order, 0], np.maximum.accumulate(boxes[order, 2])
     for start in range(0, len(order), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        ends = counts[block].cumsum()
-        starts = ends - counts[block]
-        # Pairs, instance after instance.
-        one = np.arange(start, start + len(ends)).repeat(counts[block])
-        other = np.arange(ends[-1]) + (first[block] - starts).repeat(counts[block])
-        near = _near(np.maximum(left[one] - right[other], left[other] - right[one]),
-                     np.maximum(top[one] - bottom[other], top[other] - bottom[one]), areas[one])
-        near &= class_ids[one] == class_ids[other]
-        largest[order[block]] = np.maximum.reduceat(near * areas[other], starts)
+        block = order[start:start + _BLOCK]
+        near = order[
+            np.searchsorted(rights, (boxes[block, 0] - reach[block]).min(), side='right'):
+            np.searchsorted(lefts, (boxes[block, 2] + reach[block]).max())]
+        largest[block] = _largest_near(areas[block], class_ids[block], boxes[block],
+                                       areas[near], class_ids[near], boxes[near])
     return largest
 
 
-def _near(across: npt.NDArray[Any], down: npt.NDArray[Any], areas: npt.NDArray[np.int64],
-          ) -> npt.NDArray[np.bool_]:
-    """Return whether what is so far away is in reach, by gaps; negative ones are none."""
-    across, down = np.maximum(across, 0), np.maximum(down, 0)
-    return across * across + down * down < REACH ** 2 * areas
+def _largest_near(areas: npt.NDArray[np.int64], class_ids: npt.NDArray[np.uint8],
+                  boxes: npt.NDArray[np.int32], their_areas: npt.NDArray[np.int64],
+                  their_class_ids: npt.NDArray[np.uint8], their_boxes: npt.NDArray[np.int32],
+                  ) -> npt.NDArray[np.int64]:
+    """Return, for each instance, the largest area among others of its class in reach."""
+    # Corners, x and y, of each beside each other.
+    one, other = boxes.T.reshape(2, 2, -1, 1), their_boxes.T.reshape(2, 2, 1, -1)
+    gaps = np.maximum(one[0] - other[1], other[0] - one[1])
+    np.maximum(gaps, 0, out=gaps)
+    gaps *= gaps
+    beside = gaps[0] + gaps[1] < REACH ** 2 * areas[:, None]
+    beside &= class_ids[:, None] == their_class_ids
+    return np.maximum.reduce(beside * their_areas, axis=1, initial=0)
