@@ -138,6 +138,7 @@ def test_permuting_classes_permutes_results(mask, new):
     one, other = segment_instances(mask, DEFAULT), segment_instances(swap[mask], DEFAULT)
     check(swap[mask], other)
     assert partition(one.labels) == partition(other.labels)
+    assert sorted(swap[one.class_ids].tolist()) == other.class_ids.tolist()
 
 
 @examples(60)

@@ -62,7 +62,7 @@ class Component:
         return self.pixels
 
     def may_be_two(self, min_area: int) -> bool:
-        """Return whether it is worth looking for cuts: not in shapes small or convex."""
+        """Return whether to look for cuts: not in what is small, or convex without a slit."""
         if self.area < max(2 * min_area, SMALL):
             return False
         filled = self.area / self.hull_area

@@ -27,7 +27,7 @@ from .splitting import Border
 # the logarithm of slimness: slim sides that meet end to end, not side by side, are one long thing.
 ALLOWED = (0.9, -6.0, 2.0, 0.135, -2.0)
 # Where a neck between two bottoms is so clear, as a dist_threshold, no other is looked for; with
-# 0.7, nuclei lose 0.006.
+# 0.7, nuclei lose 0.005.
 _CLEAR = 0.4
 # More concave components have limbs: their necks lie between two bottoms, none across from one.
 _LIMBS = 0.3

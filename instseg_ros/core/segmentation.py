@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import cv2
@@ -92,7 +93,7 @@ def segment_instances(mask: npt.NDArray[np.uint8], settings: SegmentationSetting
     Returns
     -------
     Instances
-        Of more than 65535, the largest.
+        In the order of their classes. Of more than 65535, the largest.
 
     Raises
     ------
@@ -231,15 +232,18 @@ def _cut(waiting: list[tuple[int, Component]], labels: npt.NDArray[np.uint16],
     if hollow:
         parts.update(zip(hollow, splitting.split(
             hollow, settings.dist_threshold, settings.size_threshold, room), strict=True))
-    whole = [(class_id, part, doubt) for class_id, component in waiting
-             for part, doubt in parts.get(component, ((component, 0.0),))]
-    room -= len(whole) - len(waiting)
-    for part, k, cuts in necks.split([part for _, part, _ in whole], settings.dist_threshold,
-                                     settings.size_threshold, room, labels, len(found) + 1):
-        class_id, _, doubt = whole[k]
-        for cut in cuts:
-            doubt = max(doubt, cut.border.ratio / settings.dist_threshold)
-        found.append(_Instance(class_id, part.area, part.box, part.hull, part.hull_area, doubt))
+    room -= sum(len(pieces) - 1 for pieces in parts.values())
+    for class_id, group in groupby(waiting, key=itemgetter(0)):
+        whole = [part for _, component in group
+                 for part in parts.get(component, ((component, 0.0),))]
+        pieces = necks.split([part for part, _ in whole], settings.dist_threshold,
+                             settings.size_threshold, room, labels, len(found) + 1)
+        room -= len(pieces) - len(whole)
+        for part, k, cuts in pieces:
+            doubt = max([whole[k][1], *(cut.border.ratio / settings.dist_threshold
+                                        for cut in cuts)])
+            found.append(_Instance(class_id, part.area, part.box, part.hull, part.hull_area,
+                                   doubt))
 
 
 def _grow_back(binary: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint16], x: int, y: int,
