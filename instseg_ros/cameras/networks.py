@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .camera import CameraError, CameraSettings
+from .camera import CameraSettings
+from ..errors import CameraError
 
 # What photographs have on the average, RGB: the scale on which ONNX networks were trained.
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)

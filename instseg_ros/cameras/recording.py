@@ -7,8 +7,9 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream
+from .camera import Camera, CameraSettings, Capture
 from .pace import Pace
+from ..errors import CameraError, EndOfStream
 from ..messages.stamps import stamp_ns as stamp_of
 from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels
 

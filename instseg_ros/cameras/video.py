@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream
+from .camera import Camera, CameraSettings, Capture
 from .networks import load_labels, open_network
 from .pace import Pace
 from .registration import register_mask
+from ..errors import CameraError, EndOfStream
 
 _Pixels = npt.NDArray[np.uint8]
 _PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')

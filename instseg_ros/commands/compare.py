@@ -14,10 +14,10 @@ from typing import Any
 
 import cv2
 
-from ..core import SettingsError
+from ..errors import RecordingError, SettingsError
 from ..messages.stamps import seconds, stamp_ns
 from ..messages.topics import IMAGE as FRAMES
-from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError
+from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels
 from ..recordings.comparison import compare, Difference, draw, same_tracks
 from ..recordings.processing import PARAMETERS
 from ..recordings.results import read_results, Result

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from .progress import Progress
-from ..core import SettingsError
+from ..errors import SettingsError
 from ..recordings.parameters import read_settings
 from ..recordings.processing import Options, process
 

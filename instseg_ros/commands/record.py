@@ -13,7 +13,7 @@ import signal
 
 from .progress import Progress
 from ..cameras import open_camera
-from ..core import SettingsError
+from ..errors import SettingsError
 from ..recordings.parameters import read_settings
 from ..recordings.recorder import Recorder, State
 

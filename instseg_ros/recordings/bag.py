@@ -13,17 +13,13 @@ from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 import yaml
 
 from .unfinished import FinishedPath, is_finished, NotMcapError, RESERVE
-from ..cameras.camera import CameraError
-from ..messages.encodings import class_ids, decode, ENCODINGS, ImageError, unpack
+from ..errors import MessageError, RecordingError
+from ..messages.encodings import read_image, read_mask
 from ..messages import typestore
 from ..messages.stamps import seconds
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _STORAGES = ('.mcap', '.db3')
-
-
-class RecordingError(CameraError):
-    """A recording cannot be used; says where it is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -345,13 +341,8 @@ def pixels(path: str, topic: str, time_ns: int, message: Any, encoding: str) -> 
 
     """
     try:
-        compressed = not hasattr(message, 'encoding')
-        if encoding == 'mono8':
-            return class_ids(decode(message.data, '') if compressed
-                             else unpack(message, message.encoding)
-                             if message.encoding in ENCODINGS else unpack(message, 'mono8'))
-        return decode(message.data, encoding) if compressed else unpack(message, encoding)
-    except ImageError as error:
+        return read_mask(message) if encoding == 'mono8' else read_image(message, encoding)
+    except MessageError as error:
         raise RecordingError(f'{path}: {topic} at {seconds(time_ns)}: {error}') from error
 
 

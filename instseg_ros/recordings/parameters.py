@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ..core import SettingsError
+from ..errors import SettingsError
 from ..reference import STAGES
 
 _KEY = 'ros__parameters'

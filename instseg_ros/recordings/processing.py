@@ -23,11 +23,12 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from .bag import Bag, COMPRESSED, IMAGE, RecordingError
+from .bag import Bag, COMPRESSED, IMAGE
 from .exports import CocoExport, CsvExport, Export, VideoExport
 from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, Packed, Recorded,
                      Split, split_masks)
 from .writer import aside, BagWriter
+from ..errors import RecordingError
 from ..messages import topics
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
 from ..core.drawing import OverlaySettings

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError
+from .bag import Bag, COMPRESSED, IMAGE, pixels
 from ..core.instances import Instances
-from ..messages.detections import detections_to_instances, MessageError
+from ..errors import MessageError, RecordingError
+from ..messages.detections import detections_to_instances
 from ..messages.stamps import seconds, stamp_ns as stamp_of
 from ..messages.topics import DETECTIONS, INSTANCE_MASK, TRACKS
 

@@ -20,8 +20,9 @@ from rosbags.interfaces import (Qos, QosDurability, QosHistory, QosLiveliness, Q
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter, PendingChunk
 
-from .bag import Bag, RecordingError
+from .bag import Bag
 from .unfinished import END, finish, is_finished, NotMcapError, RESERVE
+from ..errors import RecordingError
 from ..messages import typestore
 
 if sys.version_info >= (3, 14):

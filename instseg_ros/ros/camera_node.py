@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from instseg_ros.errors import CameraError, EndOfStream, SettingsError
 from pathlib import Path
 import threading
 from typing import Any
 
-from instseg_ros.cameras import (Camera, CameraError, CameraSettings, Capture, EndOfStream,
-                                 open_camera)
+from instseg_ros.cameras import Camera, CameraSettings, Capture, open_camera
 from instseg_ros.cameras.calibration import Calibration, load_calibration
 from instseg_ros.cameras.capture_client import open_elsewhere
-from instseg_ros.core.settings import SettingsError
 from instseg_ros.messages import topics
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from instseg_ros.errors import SettingsError
 from typing import Any, Generic, TypeVar
 
-from instseg_ros.core.settings import Setting, Settings, SettingsError
+from instseg_ros.core.settings import Setting, Settings
 from rcl_interfaces.msg import (FloatingPointRange, IntegerRange, ParameterDescriptor,
                                 SetParametersResult)
 from rclpy.node import Node
