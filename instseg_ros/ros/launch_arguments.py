@@ -10,6 +10,7 @@ import tempfile
 from typing import Any
 
 from ..core.settings import SettingsError
+from ..messages import topics
 from ..reference import STAGES
 
 # The parameters of the camera node that each launch file sets, and the arguments that hold them.
@@ -74,7 +75,7 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
     if sections:
         arguments += ['--params-file', _write(sections)]
     if given['tracker'] == 'false':
-        arguments += ['-r', 'overlay_node:tracker/tracks:=instance_segmentation/detections']
+        arguments += ['-r', f'overlay_node:{topics.TRACKS}:={topics.DETECTIONS}']
     return arguments
 
 

@@ -16,7 +16,7 @@ from launch_ros.actions import Node
 
 from .launch_arguments import absolute_namespace, ros_arguments
 from .transport import transport_variables
-from ..topics import RECORDED
+from ..messages.topics import RECORDED
 
 _SWITCH = ['true', 'false']
 RESPAWN_S = 2.0  # before a node that has died is started again

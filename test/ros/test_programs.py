@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from instseg_ros.topics import RECORDED
+from instseg_ros.messages.topics import RECORDED
 import pytest
 from rosbags.rosbag2 import Reader
 
@@ -71,7 +71,7 @@ def truncate(folder):
 
 
 def record_without_masks(folder):
-    from instseg_ros.interfaces import typestore
+    from instseg_ros.messages import typestore
     from rosbags.rosbag2 import StoragePlugin, Writer
     with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         writer.add_connection('/camera/image_raw/compressed', 'sensor_msgs/msg/CompressedImage',
