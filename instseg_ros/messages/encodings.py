@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import numpy.typing as npt
-
 from ..errors import MessageError
+
 
 # encoding: (dtype, channels)
 ENCODINGS: dict[str, tuple[type[np.generic], int]] = {
