@@ -277,6 +277,10 @@ class Camera(abc.ABC):
         self.close()
 
 
+class SourceError(CameraError):
+    """A source is there and cannot be used: opening it again would change nothing."""
+
+
 class EndOfStream(CameraError):
     """A recording is over."""
 
@@ -305,6 +309,12 @@ def is_stream(source: str) -> bool:
 def is_played(source: str) -> bool:
     """Return whether a source is a file or a folder, which can wait and always says the same."""
     return source not in ('synthetic', 'imx500') and not is_stream(source)
+
+
+def fails_for_good(settings: CameraSettings) -> bool:
+    """Return whether a source that failed would fail again: a file that is there."""
+    return is_played(settings.source) and (
+        settings.source == 'sample' or Path(settings.source).expanduser().exists())
 
 
 def _kind_of_path(source: str) -> tuple[str, str]:

@@ -28,8 +28,12 @@ class Health:
     ----------
     details : callable
         Returns further key-value pairs for /diagnostics; the nodes replace it.
+    connections : callable
+        Returns how the node is connected, for /diagnostics.
     idle : str
         Why no frames are processed, when nothing is wrong.
+    failure : str
+        Why the node has given up; '' while it has not.
 
     """
 
@@ -44,7 +48,9 @@ class Health:
         self._latest = 0.0  # when the last problem was
         self._counts: dict[str, int] = {}
         self.details: Callable[[], dict[str, str]] = dict
+        self.connections: Callable[[], dict[str, str]] = dict
         self.idle = 'waiting for input'
+        self.failure = ''
         # A steady clock: the node is to be heard of also when simulated time stands still.
         node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -101,10 +107,12 @@ class Health:
                 values['age of the last frame (s)'] = f'{age_s:.3f}'
         values.update({what: str(n) for what, n in self._counts.items()})
         values.update(self.details())
+        values.update(self.connections())
         status = DiagnosticStatus(
             name=self._node.get_fully_qualified_name().lstrip('/'), hardware_id='instseg_ros',
-            level=DiagnosticStatus.WARN if shown else DiagnosticStatus.OK,
-            message=shown or ('running' if rate else self.idle),
+            level=(DiagnosticStatus.ERROR if self.failure else
+                   DiagnosticStatus.WARN if shown else DiagnosticStatus.OK),
+            message=self.failure or shown or ('running' if rate else self.idle),
             values=[KeyValue(key=k, value=v) for k, v in values.items()])
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()

@@ -21,7 +21,7 @@ class OverlayNode(StageNode[OverlaySettings]):
     def __init__(self) -> None:
         super().__init__('overlay_node', OverlaySettings)
         self._names: dict[int, str] = {}
-        self._inputs: list[Subscription] = []
+        self._parts: list[Subscription] = []
         self.health.idle = 'nobody subscribes'
         self._overlay = ImagePublisher(self, topics.OVERLAY, 'bgr8', self._on_matched)
         self._labels = self.request(LabelInfo, topics.LABEL_INFO, self._on_names, LATCHED)
@@ -31,19 +31,19 @@ class OverlayNode(StageNode[OverlaySettings]):
         self._names = {c.class_id: c.class_name for c in message.class_map}
 
     def _on_matched(self, _: Any) -> None:
-        if self._overlay.wanted and not self._inputs:
+        if self._overlay.wanted and not self._parts:
             self.health.idle = 'waiting for input'
             # Frames come long before their tracks when the nodes between are behind by a queue.
             self._pairing = StampPairing(3, capacity=2 * REQUESTED.depth)
-            self._inputs = [
+            self._parts = [
                 self.request(Image, topics.IMAGE, lambda m: self._on_part(0, m)),
                 self.request(Image, topics.INSTANCE_MASK,
                              lambda m: self._on_part(1, m)),
                 self.request(Detection2DArray, topics.TRACKS, lambda m: self._on_part(2, m))]
-        elif self._inputs and not self._overlay.wanted:
-            for subscription in self._inputs:
-                self.destroy_subscription(subscription)
-            self._inputs = []
+        elif self._parts and not self._overlay.wanted:
+            for subscription in self._parts:
+                self.dismiss(subscription)
+            self._parts = []
             self.health.idle = 'nobody subscribes'
 
     def _on_part(self, topic: int, message: Any) -> None:
@@ -69,6 +69,6 @@ class OverlayNode(StageNode[OverlaySettings]):
         self.health.frame(stamp_ns(image))
 
     def _on_incomplete(self, parts: list[Any]) -> None:
-        missing = [s.topic_name for s, part in zip(self._inputs, parts, strict=False)
+        missing = [s.topic_name for s, part in zip(self._parts, parts, strict=False)
                    if part is None]
         self.health.count('frames without ' + ' and '.join(missing))
