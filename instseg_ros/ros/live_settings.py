@@ -108,13 +108,12 @@ def _declare(node: Node, declared: Setting, value: Any) -> None:
     if declared.kind is not tuple:
         node.declare_parameter(declared.name, value, descriptor, ignore_override=True)
         return
-    # An empty list would be declared as one of bytes: the type first, then the value.
-    descriptor.read_only = False
-    node.declare_parameter(declared.name, Parameter.Type.INTEGER_ARRAY, descriptor,
-                           ignore_override=True)
-    Node.set_parameters_atomically(
-        node, [Parameter(declared.name, Parameter.Type.INTEGER_ARRAY, list(value))])
-    descriptor.read_only = not declared.live
+    # An empty list would be declared as one of bytes: the type first, then the value, and only
+    # then read-only.
+    kind = Parameter.Type.INTEGER_ARRAY
+    node.declare_parameter(declared.name, kind, ParameterDescriptor(), ignore_override=True)
+    Node.set_parameters_atomically(node, [Parameter(declared.name, kind, list(value))])
+    descriptor.type = kind.value
     node.set_descriptor(declared.name, descriptor)
 
 
