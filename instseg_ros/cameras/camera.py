@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.settings import setting, Settings, SettingsError
+from ..core.settings import setting, Settings
+from ..errors import CameraError, SettingsError
 from ..messages import topics
 
 # The PASCAL VOC classes of the networks at hand; the place in the list is the class id.
@@ -31,10 +32,6 @@ _SOURCES = {
 }
 _RECORDING = ('.recording', 'RecordingCamera')
 _VIDEO = ('.video', 'VideoCamera')
-
-
-class CameraError(RuntimeError):
-    """A camera cannot be opened or went away; says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,8 @@ class CameraSettings(Settings):
         0.5, 'By how much recorded messages may overtake each other: they are put in order',
         unit='s', low=0, high=60, live=False)
     max_gap: float = setting(
-        10.0, 'Longest wait for the next frame of a recording: what is longer is skipped', unit='s',
-        low=0.1, high=1e6)
+        10.0, 'Longest wait for the next frame of a recording: what is longer is skipped',
+        unit='s', low=0.1, high=1e6)
 
     network: str = setting(
         '', 'Network that makes the masks of a video on the CPU: a TFLite or ONNX file; empty: '
@@ -275,14 +272,6 @@ class Camera(abc.ABC):
     def release(self) -> None:
         """Close the camera; where another process holds it, have that one close it too."""
         self.close()
-
-
-class SourceError(CameraError):
-    """A source is there and cannot be used: opening it again would change nothing."""
-
-
-class EndOfStream(CameraError):
-    """A recording is over."""
 
 
 def open_camera(settings: CameraSettings) -> Camera:

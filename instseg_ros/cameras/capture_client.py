@@ -16,10 +16,11 @@ from typing import Any
 
 import zmq
 
-from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream, SourceError
+from .camera import Camera, CameraSettings, Capture
 from .capture_options import as_arguments
 from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, progress_address, QUEUED,
                                SILENCE_S, unpack, unpack_capture)
+from ..errors import CameraError, EndOfStream, SourceError
 
 START_TIMEOUT_S = 20.0  # from the start of Python to the first word of the process
 END_TIMEOUT_S = 0.7  # to end by itself

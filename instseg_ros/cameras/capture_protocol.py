@@ -37,7 +37,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from .camera import CameraError, Capture
+from .camera import Capture
+from ..errors import CameraError
 
 VERSION = 1
 HEARTBEAT_S = 0.3

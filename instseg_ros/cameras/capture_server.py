@@ -15,13 +15,12 @@ from typing import Any
 
 import zmq
 
-from .camera import (Camera, CameraError, CameraSettings, EndOfStream, fails_for_good,
-                     is_played, open_camera)
+from .camera import Camera, CameraSettings, fails_for_good, is_played, open_camera
 from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, pack_capture, prepare_address,
                                progress_address, QUEUED, SILENCE_S, unpack)
 from .service_manager import ServiceManager
 from .upload_watch import watched_upload
-from ..core.settings import SettingsError
+from ..errors import CameraError, EndOfStream, SettingsError
 
 READ_TIMEOUT_S = 0.1  # how soon a client or a signal is noticed
 FROZEN_S = 10.0  # a driver that holds the process up for so long will not come back

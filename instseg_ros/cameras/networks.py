@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .camera import CameraError, CameraSettings
+from .camera import CameraSettings
 from .onnx_file import FLOAT, FLOAT16, read_signature, UINT8
 from .quiet import cause, silence_libraries
+from ..errors import CameraError
 
 # What photographs have on the average, RGB: the scale on which ONNX networks were trained.
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)

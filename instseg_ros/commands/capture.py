@@ -13,12 +13,12 @@ import signal
 import sys
 import threading
 
-from ..cameras import CameraError, CameraSettings
+from ..cameras import CameraSettings
 from ..cameras.capture_options import add_settings, chosen_settings
 from ..cameras.capture_protocol import default_address
 from ..cameras.capture_server import CaptureServer
 from ..cameras.upload_watch import die_with, log_to_stderr
-from ..core.settings import SettingsError
+from ..errors import CameraError, SettingsError
 
 _BAD_INPUT = 2
 _PARENT_S = 5.0  # the parent connects at once

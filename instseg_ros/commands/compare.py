@@ -14,10 +14,10 @@ from typing import Any
 
 import cv2
 
-from ..core import SettingsError
+from ..errors import RecordingError, SettingsError
 from ..messages.stamps import seconds, stamp_ns
 from ..messages.topics import IMAGE as FRAMES
-from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError
+from ..recordings.bag import Bag, COMPRESSED, IMAGE
 from ..recordings.comparison import compare, Difference, draw, same_tracks
 from ..recordings.processing import PARAMETERS
 from ..recordings.results import read_results, Result
@@ -148,5 +148,5 @@ def _frames(bag: Bag, image: str, wanted: set[int]) -> dict[int, Any]:
         for name, time_ns, data in bag.messages([topic.name]):
             message = bag.decode(name, time_ns, data)
             if stamp_ns(message) in wanted:
-                found[stamp_ns(message)] = pixels(str(bag.path), name, time_ns, message, 'bgr8')
+                found[stamp_ns(message)] = bag.image(name, time_ns, message, 'bgr8')
     return found

@@ -9,10 +9,11 @@ import time
 
 import numpy as np
 
+from ..errors import RecordingError
 from ..messages.stamps import seconds, stamp_ns
 from ..messages.topics import (CAMERA_INFO, DETECTIONS, IMAGE as FRAMES, INSTANCE_MASK,
                                LABEL_INFO, MASK, OVERLAY, TRACKS)
-from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError
+from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels
 
 _MANY = 5  # of what is wrong, as many are named
 

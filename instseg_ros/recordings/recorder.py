@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .bag import COMPRESSED, IMAGE, RecordingError
+from .bag import COMPRESSED, IMAGE
 from .frames import header_of
 from .writer import BagWriter, offered_qos
+from ..errors import EndOfStream, RecordingError
 from ..messages import topics
 from ..cameras.calibration import Calibration, load_calibration
-from ..cameras.camera import Camera, CameraSettings, Capture, EndOfStream
+from ..cameras.camera import Camera, CameraSettings, Capture
 from ..messages.encodings import encode
 from ..messages import typestore
 from ..messages.detections import compressed_format, label_info

@@ -9,12 +9,11 @@ import threading
 import time
 from typing import Any
 
-from instseg_ros.cameras import (Camera, CameraError, CameraSettings, Capture, EndOfStream,
-                                 open_camera, SourceError)
+from instseg_ros.cameras import Camera, CameraSettings, Capture, open_camera
 from instseg_ros.cameras.calibration import Calibration, load_calibration
 from instseg_ros.cameras.camera import fails_for_good, is_played
 from instseg_ros.cameras.capture_client import open_elsewhere
-from instseg_ros.core.settings import SettingsError
+from instseg_ros.errors import CameraError, EndOfStream, SettingsError, SourceError
 from instseg_ros.messages import topics
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header

@@ -5,11 +5,11 @@ from __future__ import annotations
 import atexit
 from collections.abc import Iterable, Mapping
 import json
+from instseg_ros.errors import SettingsError
 from pathlib import Path
 import tempfile
 from typing import Any
 
-from ..core.settings import SettingsError
 from ..messages import topics
 from ..reference import STAGES
 

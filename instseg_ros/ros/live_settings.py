@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
-from instseg_ros.core.settings import Setting, Settings, SettingsError
+from instseg_ros.core.settings import Setting, Settings
+from instseg_ros.errors import SettingsError
 from rcl_interfaces.msg import (FloatingPointRange, IntegerRange, ParameterDescriptor,
                                 SetParametersResult)
 from rclpy.node import Node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from instseg_ros.errors import MessageError
 from typing import Any
 
 from instseg_ros.core.drawing import draw_overlay, OverlaySettings
@@ -11,7 +12,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from .conversions import ConversionError, detections_to_instances, image_to_array
+from .conversions import detections_to_instances, image_to_array
 from .stage_node import ImagePublisher, LATCHED, REQUESTED, StageNode
 
 
@@ -59,7 +60,7 @@ class OverlayNode(StageNode[OverlaySettings]):
         frame = image_to_array(image, 'bgr8')
         labels = image_to_array(mask, '16UC1')
         if frame.shape[:2] != labels.shape:
-            raise ConversionError(
+            raise MessageError(
                 f'expected an instance mask of {image.width}x{image.height} like the image of '
                 f'the same stamp, got {mask.width}x{mask.height}')
         drawn = draw_overlay(frame, detections_to_instances(tracks, labels),

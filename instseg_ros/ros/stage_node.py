@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic
 
+from instseg_ros.errors import MessageError
 from instseg_ros.reference import STAGES
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from .conversions import array_to_compressed, array_to_image, ConversionError
+from .conversions import array_to_compressed, array_to_image
 from .followers import PUBLISHERS, SUBSCRIBERS
 from .health import Health
 from .live_settings import LiveSettings, SettingsT
@@ -137,7 +138,7 @@ class StageNode(Node, Generic[SettingsT]):
         def guarded(message: Any) -> None:
             try:
                 callback(message)
-            except ConversionError as error:
+            except MessageError as error:
                 self.health.problem(str(error), subscription.topic_name)
                 self.health.count('refused messages')
 

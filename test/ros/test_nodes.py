@@ -3,8 +3,8 @@
 import math
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from instseg_ros.ros.conversions import (array_to_image, compressed_to_array, image_to_array,
-                                         ns_to_stamp, stamp_to_ns)
+from instseg_ros.messages.encodings import read_image
+from instseg_ros.ros.conversions import array_to_image, image_to_array, ns_to_stamp, stamp_to_ns
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.overlay_node import OverlayNode
 from instseg_ros.ros.tracker_node import TrackerNode
@@ -91,7 +91,7 @@ def test_compressed_instance_mask_keeps_every_label(segmentation, stamps):
     rig.until(lambda: compressed,
               lambda: send.publish(array_to_image(two_people(), 'mono8', stamps.rising())))
     assert compressed[0].format == '16UC1; png compressed 16UC1'
-    labels = compressed_to_array(compressed[0], '16UC1')
+    labels = read_image(compressed[0], '16UC1')
     assert np.array_equal(labels > 0, two_people() > 0)
 
 
