@@ -7,6 +7,7 @@ from collections.abc import Callable
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from instseg_ros.messages.stamps import seconds
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
@@ -47,6 +48,7 @@ class Health:
         self._problem_count = 0
         self._latest = 0.0  # when the last problem was
         self._counts: dict[str, int] = {}
+        self._refused: dict[str, int] = {}  # messages by topic
         self.details: Callable[[], dict[str, str]] = dict
         self.connections: Callable[[], dict[str, str]] = dict
         self.idle = 'waiting for input'
@@ -63,6 +65,13 @@ class Health:
     def count(self, what: str) -> None:
         """Count an event, shown in /diagnostics under its name."""
         self._counts[what] = self._counts.get(what, 0) + 1
+
+    def refuse(self, why: str, stamp_ns: int, topic: str) -> None:
+        """Count a message that cannot be used, and say which it is and why."""
+        self._refused[topic] = count = self._refused.get(topic, 0) + 1
+        self.count('refused messages')
+        self.problem(f'{why}; the message of {seconds(stamp_ns)} is left out, {count} so far',
+                     topic)
 
     def problem(self, text: str, topic: str = '') -> None:
         """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic
 
 from instseg_ros.errors import MessageError
+from instseg_ros.messages.stamps import stamp_ns
 from instseg_ros.reference import STAGES
 import numpy as np
 import numpy.typing as npt
@@ -139,8 +140,7 @@ class StageNode(Node, Generic[SettingsT]):
             try:
                 callback(message)
             except MessageError as error:
-                self.health.problem(str(error), subscription.topic_name)
-                self.health.count('refused messages')
+                self.health.refuse(str(error), stamp_ns(message), subscription.topic_name)
 
         subscription = self.create_subscription(
             kind, topic, guarded, qos,
