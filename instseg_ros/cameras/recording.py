@@ -47,7 +47,7 @@ class RecordingCamera(Camera):
         # No names but those that were recorded: PASCAL's would be invented.
         self.class_names = (load_labels(settings.labels_file)
                             or self._bag.class_names(self._mask.name))
-        self._captures = self._read_captures()
+        self._captures = self.captures()
         self._pace = Pace()
         self._looped = False
         self._next: Capture | None = None
@@ -78,7 +78,7 @@ class RecordingCamera(Camera):
                 raise EndOfStream('the recording is over' if self._first_ns is not None else
                                   f'{self._bag.path}: nothing in it can be played')
             self._shift_ns += self._last_ns - self._first_ns + self._period_ns
-            self._captures, self._looped = self._read_captures(), True
+            self._captures, self._looped = self.captures(), True
             self._last_ns = self._first_ns - self._period_ns
             return self._take()
         if self._first_ns is None:
@@ -104,8 +104,8 @@ class RecordingCamera(Camera):
             # The stamps of a loop are no more than steps that rise.
             self._shift_ns -= step_ns - self._period_ns
 
-    def _read_captures(self) -> Iterator[Capture]:
-        """Yield frames with the masks that belong to them."""
+    def captures(self) -> Iterator[Capture]:
+        """Yield frames with the masks that belong to them, from the start, at once."""
         settings, left_out = self.settings, LeftOut(self.leave_out)
         lines = {topic.name: Timeline(topic.name, round(1e9 * settings.reorder_window), left_out)
                  for topic in (self._mask, self._image) if topic}

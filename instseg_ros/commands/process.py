@@ -67,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
             **{'image': camera.recorded_image, 'mask': camera.recorded_mask, **topics},
             reorder_window=camera.reorder_window, labels_file=camera.labels_file), progress)
     print(f'{options.out}: {summary.frames} frames, {summary.instances} instances, '
-          f'{summary.tracks} tracks')
+          f'{summary.tracks} tracks'
+          + (f', {summary.overlays} overlays' if options.overlays or options.mp4 else ''))
     for note in summary.notes:
         print(f'instseg: {note}', file=sys.stderr)
     return 0 if summary.complete else LEFT_OUT

@@ -38,7 +38,7 @@ class Mask:
 
     header: Header
     ids: npt.NDArray[np.uint8]
-    invented: int | None  # ids that JPEG made; None where it is no JPEG
+    invented: frozenset[int] | None  # ids that JPEG made; None where it is no JPEG
 
 
 def recorded_mask(msgtype: str, item: Item, size: tuple[int, int] | None) -> Mask:
@@ -54,7 +54,7 @@ def recorded_mask(msgtype: str, item: Item, size: tuple[int, int] | None) -> Mas
     message = decode_message(msgtype, item.data)
     ids = read_mask(message)
     lossy = not hasattr(message, 'encoding') and is_jpeg(message.data)
-    invented = len(invented_ids(ids)) if lossy else None
+    invented = frozenset(invented_ids(ids)) if lossy else None
     if size and size != (ids.shape[1], ids.shape[0]):
         # Another grid for the same field of view, such as that of a network.
         ids = register_mask(ids, size)
@@ -104,7 +104,7 @@ class Split:
     header: Header
     packed: Packed
     described: Described
-    invented: int | None
+    invented: frozenset[int] | None
 
 
 @dataclass(frozen=True)

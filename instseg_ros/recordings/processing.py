@@ -100,6 +100,7 @@ class Summary:
     frames: int
     instances: int
     tracks: int
+    overlays: int
     notes: tuple[str, ...]
     complete: bool
 
@@ -156,7 +157,7 @@ def process(source: Path, out: Path, options: Options,
                                  + '; '.join(run.left_out.lines()))
         writer.close()
         notes = [f'left out, since nobody here knows its type: {name}' for name in unknown]
-        return Summary(run.frames, run.instances, len(run.tracks),
+        return Summary(run.frames, run.instances, len(run.tracks), run.drawn,
                        (*run.notes(), *notes), not (unknown or run.left_out or bag.incomplete))
 
 
@@ -207,7 +208,8 @@ class _Run:
         self._timelines = {topic.name: Timeline(topic.name, window_ns, self.left_out)
                            for topic in (self._mask, self._image) if topic}
         self._pairing = StampPairing(2, round(1e9 * options.overlay.stamp_tolerance))
-        self._drawn = self._jpegs = self._invented = 0
+        self.drawn = self._jpegs = self._apart_ns = 0
+        self._invented: set[int] = set()
         self.frames = self.instances = 0
         self.tracks: set[int] = set()
 
@@ -240,13 +242,17 @@ class _Run:
             notes += line.notes()
         if self._jpegs:
             notes.append(f'{self._mask.name}: {self._jpegs} masks are JPEG, which is lossy: it '
-                         f'invented {self._invented} ids at borders; record masks as PNG or raw')
-        without = self.frames - self._drawn
+                         f'invented {len(self._invented)} ids at borders; record masks as '
+                         'PNG or raw')
+        without = self.frames - self.drawn
         if self._drawing and without:
             notes.append(
                 f'overlays: {without} of {self.frames} masks have no frame within '
                 f'{self._options.overlay.stamp_tolerance:g} s; --set stamp_tolerance=SECONDS '
                 'allows more')
+        if self._apart_ns:
+            notes.append(f'overlays: the stamps of frames and masks are up to '
+                         f'{self._apart_ns / 1e6:.1f} ms apart; the nearest were taken')
         return notes + self.left_out.lines()
 
     def _name_outputs(self) -> dict[str, str]:
@@ -351,7 +357,7 @@ class _Run:
                         continue
                     if split.invented is not None:
                         self._jpegs += 1
-                        self._invented += split.invented
+                        self._invented |= split.invented
                     frame = self._follow(split, event, workers)
                     yield replace(frame, instances=_without_labels(frame.instances))
                     if self._drawing:
@@ -386,7 +392,8 @@ class _Run:
         for _, (frame, result) in pairs:
             if frame is not None and result is not None:
                 assert self._image
-                self._drawn += 1
+                self.drawn += 1
+                self._apart_ns = max(self._apart_ns, abs(frame.stamp_ns - result.stamp_ns))
                 yield _Overlay(result.time_ns, frame, workers.submit(
                     draw_frame, self._image.msgtype, frame, Packed(result.instances), result.ids,
                     self.names, self._options.overlay, self._options.mp4 is not None))
