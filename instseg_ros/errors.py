@@ -17,5 +17,9 @@ class EndOfStream(CameraError):
     """A recording is over."""
 
 
+class SourceError(CameraError):
+    """A source is there and cannot be used: opening it again would change nothing."""
+
+
 class RecordingError(CameraError):
     """A recording cannot be used; says where it is wrong."""

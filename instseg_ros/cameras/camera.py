@@ -300,6 +300,12 @@ def is_played(source: str) -> bool:
     return source not in ('synthetic', 'imx500') and not is_stream(source)
 
 
+def fails_for_good(settings: CameraSettings) -> bool:
+    """Return whether a source that failed would fail again: a file that is there."""
+    return is_played(settings.source) and (
+        settings.source == 'sample' or Path(settings.source).expanduser().exists())
+
+
 def _kind_of_path(source: str) -> tuple[str, str]:
     """Return module and class for a path: what is no recording is a video."""
     path = Path(source).expanduser()
