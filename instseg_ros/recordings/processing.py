@@ -41,6 +41,7 @@ from ..messages.stamps import StampPairing
 from ..messages.topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 
 NO_FRAMES = 'none'  # image topic of those who want none
+_OVERTAKEN_NS = 10 * 10**9  # a clock that goes back farther was set
 _LOOKED_AT = 200  # masks that tell the rate of a video
 # Masks that go to a worker together, unless what lies between them is larger.
 _TOGETHER, _TOGETHER_BYTES = 8, 1 << 22
@@ -209,6 +210,7 @@ class _Run:
         self._pairing = StampPairing(2, round(1e9 * options.overlay.stamp_tolerance))
         self.drawn = self._jpegs = self._apart_ns = 0
         self._invented: set[int] = set()
+        self._time_ns = 0
         self.frames = self.instances = 0
         self.tracks: set[int] = set()
 
@@ -369,7 +371,10 @@ class _Run:
 
     def _follow(self, split: Split, item: Item, workers: Executor) -> _Frame:
         """Give the instances of a frame what only the frames before it tell."""
-        stamp_ns, time_ns = item.stamp_ns, item.time_ns
+        stamp_ns = item.stamp_ns
+        # Results are in the order of their stamps, whenever their masks were recorded.
+        late = 0 < self._time_ns - item.time_ns < _OVERTAKEN_NS
+        self._time_ns = time_ns = self._time_ns if late else item.time_ns
         instances = alone = split.packed.unpack()
         settings = self._options.segmentation
         described: Described | Future[Described] = split.described
@@ -396,8 +401,8 @@ class _Run:
                 self.drawn += 1
                 self._apart_ns = max(self._apart_ns, abs(frame.stamp_ns - result.stamp_ns))
                 yield _Overlay(result.time_ns, frame, workers.submit(
-                    draw_frame, self._image.msgtype, frame, Packed(result.instances), result.ids,
-                    self.names, self._options.overlay, self._options.mp4 is not None))
+                    draw_frame, self._image.msgtype, frame, result.stamp_ns,
+                    Packed(result.instances), result.ids, self.names, self._options.overlay, self._options.mp4 is not None))
 
 
 def _without_labels(instances: Instances) -> Instances:
