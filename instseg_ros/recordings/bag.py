@@ -10,7 +10,7 @@ from typing import Any
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 import yaml
 
-from .storage import find_files, open_file, StoredFile, ZSTD_MAGIC, zstd
+from .storage import find_files, open_file, PACKED, STORAGES, StoredFile, ZSTD_MAGIC, zstd
 from ..errors import MessageError, RecordingError
 from ..messages import typestore
 from ..messages.encodings import read_image
@@ -138,6 +138,7 @@ class Bag:
             told = yaml.safe_load(text)['rosbag2_bagfile_information']
             promised, names = int(told['message_count']), {
                 Path(name).name for name in told['relative_file_paths']}
+            known = {str(t['topic_metadata']['name']) for t in told['topics_with_message_count']}
             self.custom_data = {str(k): str(v) for k, v in (told.get('custom_data') or {}).items()}
         except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
             self.notes.append(f'{self.path}: metadata.yaml cannot be read; what is in the files '
@@ -146,6 +147,16 @@ class Bag:
         found = sum(t.count for t in self.topics.values())
         there = {f.path.name for f in self.files}
         wrong = [f'{promised} messages, there are {found}'] if promised != found else []
+        kind = next(STORAGES[f.path.with_name(f.path.name.removesuffix(PACKED)).suffix]
+                    for f in self.files)
+        packed = any(f.path.suffix == PACKED for f in self.files)
+        if told.get('storage_identifier') != kind:
+            wrong.append(f'storage {told.get("storage_identifier")!r}, the files are {kind}')
+        if packed != (str(told.get('compression_mode')).lower() == 'file'):
+            wrong.append(f'compression {told.get("compression_mode")!r}, the files are '
+                         + ('compressed' if packed else 'not compressed as a whole'))
+        if known != set(self.topics):
+            wrong.append(f'other topics ({_some(known ^ set(self.topics))})')
         if names - there:
             wrong.append(f'{_some(names - there)}, which cannot be read' if refused else
                          f'{_some(names - there)}, which is not there')

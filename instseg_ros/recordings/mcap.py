@@ -280,12 +280,15 @@ class McapFile:
     def _contents(self, file: BinaryIO, names: Collection[int], damaged: Callable[[str], None]
                   ) -> Iterator[bytes]:
         """Yield records: a chunk of them at once, or a single one outside of chunks."""
-        def chunk_of(chunk: _Chunk) -> Iterator[bytes]:
+        def chunk_of(start: int, length: int, known: _Chunk | None = None) -> Iterator[bytes]:
             try:
+                chunk = _chunk_at(file, start, length)
                 yield _content(file, chunk)
-            except ValueError as error:
-                damaged(f'{self.path}: {error}: what was recorded from {seconds(chunk.first_ns)} '
-                        f'to {seconds(chunk.last_ns)} is left out')
+            except (ValueError, struct.error) as error:
+                words = str(error) if isinstance(error, ValueError) else 'a damaged chunk'
+                damaged(f'{self.path}: {words}: ' + (
+                    f'what was recorded from {seconds(known.first_ns)} to '
+                    f'{seconds(known.last_ns)} is left out' if known else 'left out'))
 
         if self._loose:
             end = len(MAGIC)
@@ -297,19 +300,12 @@ class McapFile:
                 if kind == _MESSAGE:
                     yield _at(file, end, _HEAD.size + length)
                 elif kind == _CHUNK:
-                    yield from chunk_of(_chunk_at(file, end, length))
+                    yield from chunk_of(end, length)
                 end += _HEAD.size + length
         else:
             for known in self._chunks:
                 if not known.indexes or any(number in names for number in known.indexes):
-                    try:
-                        chunk = _chunk_at(file, known.start, known.length - _HEAD.size)
-                    except struct.error:
-                        damaged(f'{self.path}: cut off after {known.start} of its bytes; the '
-                                'rest is left out')
-                        return
-                    chunk.first_ns, chunk.last_ns = known.first_ns, known.last_ns
-                    yield from chunk_of(chunk)
+                    yield from chunk_of(known.start, known.length - _HEAD.size, known)
         if self._rest:
             yield self._rest
 

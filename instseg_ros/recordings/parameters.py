@@ -1,17 +1,24 @@
-"""Settings from ROS parameter files and from the command line, without ROS."""
+"""Settings from parameter files, from the command line and in recordings, without ROS."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+import json
 from pathlib import Path
 import re
 from typing import Any
 
 import yaml
 
+from .bag import Bag
+from .writer import BagWriter
 from ..errors import SettingsError
 from ..reference import STAGES
 
+_NOTED = 'instseg_parameters'  # key of metadata.yaml
+_EVENTS = 'rcl_interfaces/msg/ParameterEvent'
+_VALUES = ('', 'bool_value', 'integer_value', 'double_value', 'string_value', 'byte_array_value',
+           'bool_array_value', 'integer_array_value', 'double_array_value', 'string_array_value')
 _KEY = 'ros__parameters'
 _OF_ROS = ('use_sim_time', 'qos_overrides', 'start_type_description_service')
 
@@ -73,6 +80,32 @@ def read_settings(files: Sequence[Path] = (), assignments: Sequence[str] = (),
             value = text
         _choose(chosen, [node] if dot else list(nodes), last, value, '--set ')
     return {node: kind(**chosen[node]) for node, kind in STAGES.items()}
+
+
+def note_parameters(writer: BagWriter, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep the parameters in force, by node, in a recording."""
+    writer.note(_NOTED, json.dumps(parameters))
+
+
+def recorded_parameters(bag: Bag) -> dict[str, dict[str, Any]]:
+    """
+    Return the parameters that were in force at the end of a recording, by node.
+
+    From what `instseg` noted, and from the events that the nodes published.
+    """
+    noted: dict[str, dict[str, Any]] = json.loads(bag.custom_data.get(_NOTED, '{}'))
+    events = [t.name for t in bag.topics.values() if t.msgtype == _EVENTS]
+    for topic, time_ns, data in bag.messages(events) if events else ():
+        event = bag.decode(topic, time_ns, data)
+        node = event.node.rpartition('/')[2]
+        if node in STAGES:
+            known = {s.name for s in STAGES[node].declared()}
+            for parameter in (*event.new_parameters, *event.changed_parameters):
+                if parameter.name in known and parameter.value.type:
+                    value = getattr(parameter.value, _VALUES[parameter.value.type])
+                    noted.setdefault(node, {})[parameter.name] = (
+                        value.tolist() if hasattr(value, 'tolist') else value)
+    return noted
 
 
 def _choose(chosen: dict[str, dict[str, Any]], nodes: Sequence[str], name: str, value: Any,

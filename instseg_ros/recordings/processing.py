@@ -14,7 +14,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-import json
 from multiprocessing import get_context
 from pathlib import Path
 import signal
@@ -28,6 +27,7 @@ from .bag import Bag, COMPRESSED, IMAGE, LeftOut, Topic
 from .exports import CocoExport, CsvExport, Export, VideoExport
 from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, first_size,
                      Packed, Split, split_masks)
+from .parameters import note_parameters, recorded_parameters
 from .timeline import Item, Timeline
 from .writer import aside, BagWriter
 from ..errors import RecordingError
@@ -40,7 +40,6 @@ from ..core.memory import InstanceMemory
 from ..messages.stamps import StampPairing
 from ..messages.topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 
-PARAMETERS = 'instseg_parameters'  # key of metadata.yaml
 NO_FRAMES = 'none'  # image topic of those who want none
 _LOOKED_AT = 200  # masks that tell the rate of a video
 # Masks that go to a worker together, unless what lies between them is larger.
@@ -265,9 +264,11 @@ class _Run:
 
     def declare(self, writer: BagWriter) -> list[str]:
         """Declare the topics of the new recording; returns those that cannot be copied."""
-        writer.note(PARAMETERS, json.dumps({
+        note_parameters(writer, {
+            **recorded_parameters(self._bag),
             'instance_segmentation_node': asdict(self._options.segmentation),
-            'tracker_node': asdict(self._options.tracking)}))
+            'tracker_node': asdict(self._options.tracking),
+            'overlay_node': asdict(self._options.overlay)})
         left_out = []
         for name in () if self._options.results_only else self._bag.topics:
             if name.removesuffix('/compressed') in {

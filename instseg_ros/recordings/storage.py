@@ -128,6 +128,9 @@ class PackedFile:
             try:
                 yield open_file(unpacked)
             except RecordingError as error:
+                if self.lost:
+                    raise RecordingError(f'{self.path}: {self.lost}: nothing of it can be read'
+                                         ) from error
                 raise RecordingError(str(error).replace(str(unpacked), str(self.path))) from error
 
     def messages(self, topics: Collection[str], damaged: Callable[[str], None]
@@ -187,17 +190,21 @@ def open_file(path: Path) -> StoredFile:
 
 def unpack(path: Path, target: Path) -> str:
     """Decompress a file as far as it goes; returns what is lost, '' for nothing."""
+    source, begun = zstd.ZstdDecompressor(), False
     try:
-        with path.open('rb') as packed, zstd.open(packed, 'rb') as source, \
-                target.open('wb') as new:
-            while data := source.read(1 << 16):
-                new.write(data)
-    except (zstd.ZstdError, EOFError):
-        return 'its compressed data are damaged or cut off'
+        with path.open('rb') as packed, target.open('wb') as new:
+            while data := packed.read(1 << 16):
+                while data:
+                    new.write(source.decompress(data))
+                    data, begun = source.unused_data, True
+                    if source.eof:
+                        source, begun = zstd.ZstdDecompressor(), False
+    except zstd.ZstdError:
+        begun = True
     except OSError as error:
         raise RecordingError(f'{path}: cannot be unpacked to {target.parent}: {error.strerror}; '
                              'TMPDIR=FOLDER chooses another place') from error
-    return ''
+    return 'its compressed data are damaged or cut off' if begun else ''
 
 
 def words(error: BaseException) -> str:
