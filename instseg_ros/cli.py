@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 import os
 import sys
+
 from .errors import CameraError, SettingsError
 
 

@@ -13,6 +13,7 @@ import dataclasses
 from dataclasses import dataclass
 import math
 from typing import Any, get_type_hints, TypeVar
+
 from ..errors import SettingsError
 
 

@@ -16,12 +16,12 @@ from .exports import run_lengths
 from .timeline import Item
 from ..cameras.registration import register_mask
 from ..core.drawing import draw_overlay, OverlaySettings
-from ..errors import MessageError
-from ..messages.encodings import encode, invented_ids, is_jpeg, read_image, read_mask
 from ..core.instances import Instances
 from ..core.segmentation import segment_instances, SegmentationSettings
+from ..errors import MessageError
 from ..messages import typestore
 from ..messages.detections import compressed_format, instances_to_detections
+from ..messages.encodings import encode, invented_ids, is_jpeg, read_image, read_mask
 
 if sys.version_info >= (3, 14):
     from compression import zstd

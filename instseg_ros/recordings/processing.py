@@ -30,13 +30,13 @@ from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, 
 from .parameters import note_parameters, recorded_parameters
 from .timeline import Item, Timeline
 from .writer import aside, BagWriter
-from ..errors import RecordingError
-from ..messages import topics
 from ..cameras import CameraSettings
 from ..cameras.networks import load_labels
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
 from ..core.drawing import OverlaySettings
 from ..core.memory import InstanceMemory
+from ..errors import RecordingError
+from ..messages import topics
 from ..messages.stamps import StampPairing
 from ..messages.topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import array
 import sys
-from instseg_ros.errors import MessageError
 from typing import Any
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion
 from instseg_ros.core import Instances
+from instseg_ros.errors import MessageError
 from instseg_ros.messages import detections as messages
 from instseg_ros.messages.encodings import check_pixels, encode, ENCODINGS, unpack
 import numpy as np

@@ -6,10 +6,11 @@ import atexit
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 import json
-from instseg_ros.errors import SettingsError
 from pathlib import Path
 import tempfile
 from typing import Any
+
+from instseg_ros.errors import SettingsError
 
 from ..messages import topics
 from ..reference import STAGES

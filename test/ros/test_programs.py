@@ -47,7 +47,7 @@ def test_parameters_that_are_wrong_are_named_and_the_node_runs(start, rig, tmp_p
 
 @pytest.mark.parametrize(('name', 'said'), [
     ('missing', 'there is nothing of that name'),
-    ('truncated', 'expected a whole'),
+    ('truncated', 'cut off: '),
     ('maskless', 'expected a topic camera/semantic_mask or camera/semantic_mask/compressed, '
      'got /camera/image_raw/compressed'),
 ])
