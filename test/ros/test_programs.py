@@ -52,7 +52,8 @@ def test_parameters_that_are_wrong_are_named_and_the_node_runs(start, rig, tmp_p
 def test_arguments_that_are_wrong_end_in_a_sentence(start, arguments, said):
     program = start('camera_node', '--ros-args', *arguments)
     assert said in program.until('camera_node: expected arguments such as --ros-args')
-    _, _, rest = program.end()
+    code, _, rest = program.end(how=None)
+    assert code == 1
     assert 'Traceback' not in rest
     assert '/project/' not in rest, 'no lines of the sources of rcl'
 
