@@ -142,4 +142,4 @@ def test_layout_shows_what_there_is():
     assert sorted(panels(layout['layout'])) == sorted(layout['configById'])
     images = {c['imageMode']['imageTopic'].lstrip('/').removesuffix('/compressed')
               for c in layout['configById'].values() if 'imageMode' in c}
-    assert images == {topics.IMAGE, topics.MASK, topics.INSTANCE_MASK, topics.OVERLAY}
+    assert images == {topics.IMAGE, topics.CLASSES, topics.INSTANCE_MASK, topics.OVERLAY}

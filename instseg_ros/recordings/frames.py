@@ -156,7 +156,7 @@ def detections(instances: Instances, header: Header, ids: Sequence[str] | None =
         store.types, instances, header_of(*header), ids), ARRAY))
 
 
-def draw_frame(msgtype: str, frame: Item, packed: Packed, ids: Sequence[str],
+def draw_frame(msgtype: str, frame: Item, stamp_ns: int, packed: Packed, ids: Sequence[str],
                names: Mapping[int, str], settings: OverlaySettings, picture: bool) -> Drawn | str:
     """Draw the overlay of a recorded frame; where that cannot be, return the reason."""
     try:
@@ -168,6 +168,7 @@ def draw_frame(msgtype: str, frame: Item, packed: Packed, ids: Sequence[str],
         return (f'expected a frame of {instances.labels.shape[1]}x{instances.labels.shape[0]} '
                 f'pixels like those before it, got {image.shape[1]}x{image.shape[0]}')
     drawn = draw_overlay(image, instances, ids, names, settings)
+    header = (*divmod(stamp_ns, 10**9), header[2])  # that of the mask, as every result has it
     return Drawn(_compressed(encode(drawn, settings.jpeg_quality), 'bgr8', True, header),
                  drawn if picture else None)
 

@@ -41,6 +41,7 @@ from ..messages.stamps import StampPairing
 from ..messages.topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 
 NO_FRAMES = 'none'  # image topic of those who want none
+_OVERTAKEN_NS = 10 * 10**9  # a clock that goes back farther was set
 _LOOKED_AT = 200  # masks that tell the rate of a video
 # Masks that go to a worker together, unless what lies between them is larger.
 _TOGETHER, _TOGETHER_BYTES = 8, 1 << 22
@@ -156,7 +157,7 @@ def process(source: Path, out: Path, options: Options,
                                  + '; '.join(run.left_out.lines()))
         writer.close()
         notes = [f'left out, since nobody here knows its type: {name}' for name in unknown]
-        return Summary(run.frames, run.instances, len(run.tracks), run.drawn,
+        return Summary(run.frames, run.instances, len(run.tracks), run.overlays,
                        (*run.notes(), *notes), not (unknown or run.left_out or bag.incomplete))
 
 
@@ -207,8 +208,9 @@ class _Run:
         self._timelines = {topic.name: Timeline(topic.name, window_ns, self.left_out)
                            for topic in (self._mask, self._image) if topic}
         self._pairing = StampPairing(2, round(1e9 * options.overlay.stamp_tolerance))
-        self.drawn = self._jpegs = self._apart_ns = 0
+        self.overlays = self._paired = self._jpegs = self._apart_ns = 0
         self._invented: set[int] = set()
+        self._time_ns = 0
         self.frames = self.instances = 0
         self.tracks: set[int] = set()
 
@@ -243,7 +245,7 @@ class _Run:
             notes.append(f'{self._mask.name}: {self._jpegs} masks are JPEG, which is lossy: it '
                          f'invented {len(self._invented)} ids at borders; record masks as '
                          'PNG or raw')
-        without = self.frames - self.drawn
+        without = self.frames - self._paired
         if self._drawing and without:
             notes.append(
                 f'overlays: {without} of {self.frames} masks have no frame within '
@@ -308,6 +310,7 @@ class _Run:
             if isinstance(drawn, str):
                 self.left_out.add(item.frame.topic, item.frame.index, item.frame.time_ns, drawn)
                 return
+            self.overlays += 1
             if self._options.overlays:
                 writer.write(self._outputs[OVERLAY + '/compressed'], item.time_ns, drawn.message)
             if video and drawn.picture is not None:
@@ -369,7 +372,10 @@ class _Run:
 
     def _follow(self, split: Split, item: Item, workers: Executor) -> _Frame:
         """Give the instances of a frame what only the frames before it tell."""
-        stamp_ns, time_ns = item.stamp_ns, item.time_ns
+        stamp_ns = item.stamp_ns
+        # Results are in the order of their stamps, whenever their masks were recorded.
+        late = 0 < self._time_ns - item.time_ns < _OVERTAKEN_NS
+        self._time_ns = time_ns = self._time_ns if late else item.time_ns
         instances = alone = split.packed.unpack()
         settings = self._options.segmentation
         described: Described | Future[Described] = split.described
@@ -393,11 +399,12 @@ class _Run:
         for _, (frame, result) in pairs:
             if frame is not None and result is not None:
                 assert self._image
-                self.drawn += 1
+                self._paired += 1
                 self._apart_ns = max(self._apart_ns, abs(frame.stamp_ns - result.stamp_ns))
                 yield _Overlay(result.time_ns, frame, workers.submit(
-                    draw_frame, self._image.msgtype, frame, Packed(result.instances), result.ids,
-                    self.names, self._options.overlay, self._options.mp4 is not None))
+                    draw_frame, self._image.msgtype, frame, result.stamp_ns,
+                    Packed(result.instances), result.ids, self.names, self._options.overlay,
+                    self._options.mp4 is not None))
 
 
 def _without_labels(instances: Instances) -> Instances:

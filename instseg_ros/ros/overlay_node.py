@@ -25,6 +25,7 @@ class OverlayNode(StageNode[OverlaySettings]):
         super().__init__('overlay_node', OverlaySettings)
         self._names: dict[int, str] = {}
         self._sizes: tuple[Any, ...] = ()  # of masks that are smaller or larger than their frames
+        self._apart = False  # whether frames and masks had other stamps
         self._parts: list[Subscription] = []
         self.health.idle = 'nobody subscribes'
         self._overlay = ImagePublisher(self, topics.OVERLAY, 'bgr8', self._on_matched)
@@ -74,6 +75,7 @@ class OverlayNode(StageNode[OverlaySettings]):
 
     def _on_frame(self, image: Image, mask: Image, tracks: Detection2DArray) -> None:
         settings = self.settings
+        self._say_apart(stamp_ns(image) - stamp_ns(mask))
         try:
             frame = image_to_array(image, 'bgr8')
         except MessageError as error:  # not of the message that came last
@@ -85,9 +87,16 @@ class OverlayNode(StageNode[OverlaySettings]):
             instances = enlarge(instances, (image.width, image.height))
         drawn = draw_overlay(frame, instances, [d.id for d in tracks.detections], self._names,
                              settings)
-        self._overlay.publish(drawn, image.header)
-        self._overlay.publish_compressed(drawn, image.header, settings.jpeg_quality)
-        self.health.frame(stamp_ns(image))
+        self._overlay.publish(drawn, mask.header)
+        self._overlay.publish_compressed(drawn, mask.header, settings.jpeg_quality)
+        self.health.frame(stamp_ns(mask))
+
+    def _say_apart(self, apart_ns: int) -> None:
+        if apart_ns and not self._apart:
+            self._apart = True
+            self.get_logger().info(
+                f'the stamps of frames and masks are {abs(apart_ns) / 1e6:.1f} ms apart; each '
+                'mask is drawn over the nearest frame (parameter stamp_tolerance)')
 
     def _say_sizes(self, image: Image, mask: Image) -> None:
         sizes = (image.width, image.height, mask.width, mask.height)
