@@ -81,6 +81,13 @@ def test_both_ends_of_a_topic_have_to_have_met(rig):
     assert followers.missing({f'subscribers of {mask}': '1'}) == [mask]
 
 
+def test_topics_need_a_subscriber(rig):
+    followers = Followers(rig.tester, [topics.MASK + '/compressed'])
+    recorded = '/camera/semantic_mask/compressed'
+    assert followers.missing({}) == [recorded]
+    assert followers.missing({f'subscribers of {recorded}': '1'}) == []
+
+
 def test_a_source_that_fails_for_good_is_said_once(rig, tmp_path):
     folder = make_folder(tmp_path / 'pictures')
     for file in folder.iterdir():
