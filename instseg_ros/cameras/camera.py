@@ -148,8 +148,9 @@ class CameraSettings(Settings):
         True, 'Open the camera in a process of its own, which is restarted when it dies or stalls',
         live=False)
     wait_for: str = setting(
-        '', 'Nodes that a recording, a video or a folder of images waits for at its start, with '
-        'spaces between the names; empty: whoever subscribes', live=False)
+        '', 'Nodes that a recording, a video or a folder of images waits for at its start, and '
+        'topics (names with a slash) that need a subscriber, with spaces between; empty: whoever '
+        'subscribes', live=False)
     wait_timeout: float = setting(
         15.0, 'Longest time of this wait', unit='s', low=0, high=600, live=False)
     capture_python: str = setting(
