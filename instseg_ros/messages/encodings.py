@@ -1,4 +1,4 @@
-"""Pixels of image messages to arrays, whoever made the message: rclpy, a recording, a test."""  # noqa: A005
+"""Pixels of image messages to arrays, whoever made the message."""  # noqa: A005
 
 from __future__ import annotations
 
