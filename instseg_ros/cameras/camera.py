@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.settings import setting, Settings, SettingsError
+from ..messages import topics
 
 # The PASCAL VOC classes of the networks at hand; the place in the list is the class id.
 VOC_CLASSES = (
@@ -86,9 +87,18 @@ class CameraSettings(Settings):
     jpeg_quality: int = setting(
         90, 'Quality of the compressed frames, in percent', low=1, high=100)
     recorded_image: str = setting(
-        'camera/image_raw', 'Image topic in a recording; /compressed is tried too', live=False)
+        topics.IMAGE, 'Image topic in a recording; /compressed is tried too', live=False)
     recorded_mask: str = setting(
-        'camera/semantic_mask', 'Mask topic in a recording; /compressed is tried too', live=False)
+        topics.MASK, 'Mask topic in a recording; /compressed is tried too', live=False)
+    stamp_tolerance: float = setting(
+        0.05, 'How far apart the stamps of a recorded mask and of its frame may be', unit='s',
+        low=0, high=10, live=False)
+    reorder_window: float = setting(
+        0.5, 'By how much recorded messages may overtake each other: they are put in order',
+        unit='s', low=0, high=60, live=False)
+    max_gap: float = setting(
+        10.0, 'Longest wait for the next frame of a recording: what is longer is skipped', unit='s',
+        low=0.1, high=1e6)
 
     network: str = setting(
         '', 'Network that makes the masks of a video on the CPU: a TFLite or ONNX file; empty: '

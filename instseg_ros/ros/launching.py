@@ -15,7 +15,7 @@ from launch.actions import (DeclareLaunchArgument, ExecuteProcess, LogInfo, Opaq
 from launch_ros.actions import Node
 
 from .transport import transport_variables
-from ..topics import RECORDED
+from ..messages.topics import DETECTIONS, RECORDED, TRACKS
 
 _SWITCH = ['true', 'false']
 
@@ -72,7 +72,7 @@ def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> li
         if value:
             ros_arguments += ['-p', f'camera_node:{name}:={value}']
     if given['tracker'] == 'false':
-        ros_arguments += ['-r', 'overlay_node:tracker/tracks:=instance_segmentation/detections']
+        ros_arguments += ['-r', f'overlay_node:{TRACKS}:={DETECTIONS}']
     programs = ['camera_node', 'instance_segmentation_node']
     programs += [f'{name}_node' for name in ('tracker', 'overlay') if given[name] == 'true']
     processes = ([('pipeline', programs)] if given['composed'] == 'true'

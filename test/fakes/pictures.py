@@ -35,8 +35,8 @@ def make_video(path, count=6, rate=25):
 
 def make_recording(path, plugin, compressed, count=6, step_ns=40_000_000):
     """Write frames and masks as rosbag2 in a storage, raw or compressed."""
-    from instseg_ros.core.images import encode
-    from instseg_ros.interfaces import typestore
+    from instseg_ros.messages.encodings import encode
+    from instseg_ros.messages import typestore
     from rosbags.rosbag2 import StoragePlugin, Writer
     types = typestore()
     image = types.types['sensor_msgs/msg/' + ('CompressedImage' if compressed else 'Image')]

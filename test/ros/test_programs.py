@@ -10,7 +10,7 @@ import threading
 import time
 
 from instseg_ros.ros.main import command
-from instseg_ros.topics import RECORDED
+from instseg_ros.messages.topics import RECORDED
 import pytest
 from rosbags.rosbag2 import Reader
 
@@ -135,7 +135,7 @@ def truncate(folder):
 
 
 def record_without_masks(folder):
-    from instseg_ros.interfaces import typestore
+    from instseg_ros.messages import typestore
     from rosbags.rosbag2 import StoragePlugin, Writer
     with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         writer.add_connection('/camera/image_raw/compressed', 'sensor_msgs/msg/CompressedImage',
