@@ -33,7 +33,7 @@ def kernel_driver(machine: Machine) -> Iterator[Finding]:
                       'instseg doctor --source imx500')
         return
     if not (machine.path(_DRIVER).exists() or _has_module(machine, release)):
-        yield Finding('AI Camera: driver', FAIL, f"this kernel ({release}, {model}) has no driver "
+        yield Finding('AI Camera: driver', FAIL, f'this kernel ({release}, {model}) has no driver '
                       "of the AI Camera; only Raspberry Pi's have",
                       'run Raspberry Pi OS on a Raspberry Pi, with ROS in a container if need be: '
                       'docs/raspberry_pi.md')
@@ -219,7 +219,7 @@ def _has_module(machine: Machine, release: str) -> bool:
 
 
 def _first_libcamera(machine: Machine) -> tuple[str, str, str] | None:
-    """Return the libcamera that comes before the system's, why, and the cure; None: there is none."""
+    """Return the libcamera before the system's, why it is, and the cure; None without one."""
     for name in ('LD_LIBRARY_PATH', 'PYTHONPATH'):
         for folder in filter(None, machine.environment.get(name, '').split(':')):
             found = [*machine.find(f'{folder}/libcamera.so*'),

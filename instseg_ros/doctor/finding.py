@@ -90,7 +90,7 @@ class Machine:
 
     @cached_property
     def debian_packages(self) -> Mapping[str, str]:
-        """The versions of what apt has installed, by name; empty on other systems."""
+        """Return the versions of what apt has installed, by name; empty on other systems."""
         return dict(_installed(self.read('/var/lib/dpkg/status')))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from statistics import median
 
 PIPELINE_NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node', 'overlay_node')
@@ -73,17 +72,17 @@ class Topic:
 
     @property
     def types(self) -> set[str]:
-        """The types by which it is known."""
+        """Return the types by which it is known."""
         return {end.type_name for end in (*self.publishers, *self.subscribers)}
 
     @property
     def sent(self) -> int:
-        """How many messages were sent while somebody listened, by their numbers."""
+        """Return how many messages were sent while somebody listened, by their numbers."""
         return len(self.arrivals) + self.lost
 
     @property
     def lost(self) -> int:
-        """How many messages did not arrive, by their numbers; 0 where they have none."""
+        """Return how many messages did not arrive, by their numbers; 0 where they have none."""
         numbers: dict[bytes, list[int]] = {}
         for arrival in self.arrivals:
             if arrival.number is not None:
@@ -100,13 +99,13 @@ class Topic:
 
     @property
     def longest_gap_s(self) -> float:
-        """The longest time without a message, in seconds."""
+        """Return the longest time without a message, in seconds."""
         times = [a.received_ns for a in self.arrivals]
         return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0) / 1e9
 
     @property
     def age_s(self) -> float | None:
-        """How old messages are when they arrive, in seconds: the median; None without stamps."""
+        """Return how old messages are when they arrive, the median in seconds; None without."""
         ages = [a.now_ns - a.stamp_ns for a in self.arrivals if a.stamp_ns is not None]
         return median(ages) / 1e9 if ages else None
 
@@ -153,9 +152,9 @@ class Graph:
     clock_jump_s: float = 0.0
     busy: float = 0.0
 
-    @cached_property
+    @property
     def pipeline(self) -> list[str]:
-        """The nodes of this package, by what they say of themselves or by their names."""
+        """Return the nodes of this package, by what they say of themselves or by their names."""
         return sorted({*self.statuses, *(
             node for node in self.nodes if node.rsplit('/', 1)[-1] in PIPELINE_NODES)})
 
@@ -175,7 +174,7 @@ class Graph:
         """Return the topics that a node of this package publishes."""
         return [t for t in self.own_topics() if node in {end.node for end in t.publishers}]
 
-    @cached_property
+    @property
     def plays_a_recording(self) -> bool:
         """Whether what runs is fed from a recording, which keeps its own stamps."""
         sources = [s.values['source'] for s in self.statuses.values() if 'source' in s.values]

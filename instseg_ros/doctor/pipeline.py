@@ -103,34 +103,39 @@ def quality_of_service(graph: Graph) -> Iterator[Finding]:
 
 def flow(graph: Graph) -> Iterator[Finding]:
     """Look at the rate of every topic, and for what stopped."""
+    unheard = []
     for topic in graph.own_topics():
         if not topic.publishers:
             continue
-        name, ends = topic.name, f'from {_names([p.node for p in topic.publishers])}'
-        readers = f'{len(topic.subscribers)} subscribers' if len(topic.subscribers) != 1 else (
-            f'to {topic.subscribers[0].node}')
+        ends = f'from {_ends(topic.publishers)}'
+        readers = f'to {_ends(topic.subscribers)}' if topic.subscribers else 'nobody subscribes'
         if topic.unknown_type:
-            yield Finding(name, SKIP, topic.unknown_type)
+            yield Finding(topic.name, SKIP, topic.unknown_type)
         elif not topic.heard_s:
-            yield Finding(name, OK, f'{ends}; nobody subscribes, so nothing is made of it')
+            unheard.append(topic.name)
         elif not topic.arrivals:
-            yield from _silent(graph, topic, ends)
+            yield from _silent(graph, topic, f'from {_names([p.node for p in topic.publishers])}')
         elif topic.latched:
-            yield Finding(name, OK, f'{ends}, latched; {readers}')
+            yield Finding(topic.name, OK, f'latched, {ends}, {readers}')
         else:
-            yield from _moving(topic, f'{topic.rate:.1f} Hz {ends}, {readers}')
+            yield from _moving(graph, topic, f'{ends}, {readers}')
+    if unheard:
+        yield Finding('not made', OK, 'nobody subscribes to ' + ', '.join(unheard))
 
 
-def _moving(topic: Topic, seen: str) -> Iterator[Finding]:
-    gap = topic.longest_gap_s
+def _moving(graph: Graph, topic: Topic, ends: str) -> Iterator[Finding]:
+    gap, age = topic.longest_gap_s, topic.age_s
+    seen = f'{topic.rate:.1f} Hz'
+    if age is not None and not graph.plays_a_recording:
+        seen += f', {_duration(age)} old'
     if len(topic.arrivals) == 1:
-        yield Finding(topic.name, WARN, f'one message in {topic.heard_s:.1f} s {seen[7:]}',
-                      'if more are meant to come, look at the node that publishes it; '
-                      'else listen longer: --duration 20')
+        yield Finding(topic.name, WARN, f'one message in {topic.heard_s:.1f} s, {ends}',
+                      'look at the node that publishes it, if more are meant to come; '
+                      '--duration 20 listens longer')
     elif gap > max(_GAP_S, _GAP_PERIODS / topic.rate):
-        yield Finding(topic.name, WARN, f'{seen}, with a gap of {gap:.1f} s', _SLOW)
+        yield Finding(topic.name, WARN, f'{seen}, with a gap of {gap:.1f} s, {ends}', _SLOW)
     else:
-        yield Finding(topic.name, OK, seen)
+        yield Finding(topic.name, OK, f'{seen}, {ends}')
 
 
 def _silent(graph: Graph, topic: Topic, ends: str) -> Iterator[Finding]:
@@ -158,14 +163,14 @@ def _silent(graph: Graph, topic: Topic, ends: str) -> Iterator[Finding]:
     words = [s.values.get('camera') or s.message for s in said]
     others = [t for node in publishing for t in graph.outputs(node) if t.arrivals]
     if words and words[0].startswith('closed by'):
-        cure = f'ros2 service call {publishing[0]}/set_streaming std_srvs/srv/SetBool ' \
-               '"{data: true}"'
+        cure = (f'ros2 service call {publishing[0]}/set_streaming std_srvs/srv/SetBool '
+                '"{data: true}"')
     elif others and 'mask' in topic.name:
-        cure = 'the source has frames and no masks: give camera_node a network (parameter ' \
-               'network), or a recording that has masks'
+        cure = ('the source has frames and no masks: give camera_node a network (parameter '
+                'network), or a recording that has masks')
     elif others and 'image' in topic.name:
-        cure = 'the source has masks and no frames, so there is no overlay: name the frames with ' \
-               'the parameter recorded_image, if the recording has any'
+        cure = ('the source has masks and no frames, so there is no overlay: name the frames '
+                'with the parameter recorded_image, if the recording has any')
     elif said:
         cure = f'look at the log of {publishing[0]}; start it again'
     else:
@@ -350,8 +355,12 @@ def _depth(topic: str) -> int:
 
 
 def _duration(seconds: float) -> str:
-    return (f'{seconds:.1f} s' if seconds < 3600 else f'{seconds / 3600:.1f} hours'
+    return (f'{seconds:.2f} s' if seconds < 3600 else f'{seconds / 3600:.1f} hours'
             if seconds < 2 * _DAY_S else f'{seconds / _DAY_S:.0f} days')
+
+
+def _ends(ends: list[Endpoint]) -> str:
+    return ' and '.join(f'{end.node} ({end.reliability})' for end in ends)
 
 
 def _names(nodes: list[str]) -> str:

@@ -90,8 +90,8 @@ def opencv(machine: Machine) -> Iterator[Finding]:
     labels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     done, png = cv2.imencode('.png', labels)
     jpeg_done, _ = cv2.imencode('.jpg', labels.astype(np.uint8))
-    if not (done and jpeg_done
-            and np.array_equal(cv2.imdecode(png, cv2.IMREAD_UNCHANGED), labels)):
+    read = cv2.imdecode(png, cv2.IMREAD_UNCHANGED) if done else None
+    if read is None or not jpeg_done or not np.array_equal(read, labels):
         yield Finding('OpenCV', FAIL, f'{cv2.__version__} writes no PNG of 16 bit or no JPEG',
                       pip_install('--force-reinstall', 'opencv-python-headless'))
         return
@@ -143,7 +143,7 @@ def try_imports(modules: Sequence[str]) -> dict[str, tuple[str, str]]:
         before = len(found)
         found |= {name: (version, error) for name, version, error in map(json.loads, lines)}
         if len(found) == before:  # not even the first one was tried
-            found |= {name: ('', 'Python does not start') for name in remaining}
+            found |= dict.fromkeys(remaining, ('', 'Python does not start'))
         remaining = [name for name in remaining if name not in found]
     return found
 

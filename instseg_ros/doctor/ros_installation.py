@@ -51,7 +51,8 @@ def ros(machine: Machine) -> Iterator[Finding]:
     sourced = {found for prefix in machine.environment.get('AMENT_PREFIX_PATH', '').split(':')
                for found in re.findall(r'^/opt/ros/(\w+)/?$', prefix)}
     if len(sourced) > 1:
-        yield Finding('ROS 2', FAIL, f'two distributions in one shell: {", ".join(sorted(sourced))}',
+        yield Finding('ROS 2', FAIL,
+                      f'two distributions in one shell: {", ".join(sorted(sourced))}',
                       f'open a new terminal and source /opt/ros/{distro}/setup.bash only; look '
                       'into ~/.bashrc for the other')
         return

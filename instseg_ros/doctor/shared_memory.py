@@ -125,7 +125,8 @@ def leftovers(machine: Machine) -> tuple[list[Path], list[Path]]:
 
     A process holds a lock on ``NAME_el`` for as long as it lives.
     """
-    dead, live = [], []
+    dead: list[Path] = []
+    live: list[Path] = []
     for name in _NAMES:
         for file in machine.find(f'{_SHM}/{name}_*'):
             if file.name.endswith('_el'):

@@ -15,8 +15,7 @@ import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import (DurabilityPolicy, qos_check_compatible, QoSCompatibility, QoSProfile,
-                       ReliabilityPolicy)
+from rclpy.qos import qos_check_compatible, QoSCompatibility, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock as ClockMessage
 
@@ -79,7 +78,6 @@ class Observer(Node):
     def look(self) -> None:
         """Look at the graph, and listen to what is new in it."""
         graph = self._graph
-        graph.__dict__.pop('pipeline', None)  # is found anew
         graph.nodes = [f'{space.rstrip("/")}/{name}'
                        for name, space in self.get_node_names_and_namespaces()]
         graph.nodes.remove(self._own)
@@ -157,7 +155,6 @@ class Observer(Node):
         graph.busy = 1 - idle / total if total else 0.0
         # A node that was not there at the end has ended.
         graph.statuses = {node: s for node, s in graph.statuses.items() if node in graph.nodes}
-        graph.__dict__.pop('pipeline', None)
         return graph
 
 
