@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
-from . import ai_camera, devices, pipeline, python_packages, resources, ros_installation
-from . import shared_memory
+from . import (ai_camera, devices, python_packages, resources, ros_installation,
+               shared_memory)
 from .finding import FAIL, Finding, Machine, SKIP
 
 MACHINE_CHECKS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
@@ -47,10 +48,14 @@ def examine_machine(machine: Machine) -> Iterator[Finding]:
 
 def examine_pipeline(duration_s: float, namespace: str) -> Iterator[Finding]:
     """Listen to what runs in this ROS domain, and yield what is found."""
+    if not find_spec('rclpy'):
+        yield Finding('pipeline', SKIP, 'not looked at, since ROS 2 is not in this shell')
+        return
     try:
+        from . import pipeline
         from ..ros.observer import observe
-    except ImportError as error:
-        yield Finding('pipeline', SKIP, f'not looked at, since ROS 2 is not here: {error}')
+    except ImportError as error:  # named by the check of ROS 2 or of the packages
+        yield Finding('pipeline', SKIP, f'not looked at: {error}')
         return
     try:
         graph = observe(duration_s, namespace)

@@ -139,6 +139,8 @@ class Graph:
         For how long was listened.
     clock_jump_s : float
         How far the clock of this machine jumped meanwhile.
+    left_out : set of str
+        Nodes that were left away on purpose, as far as processes of this machine say so.
     busy : float
         Which part of all processors' time was used meanwhile, 0 to 1.
 
@@ -150,6 +152,7 @@ class Graph:
     statuses: dict[str, Status] = field(default_factory=dict)
     duration_s: float = 0.0
     clock_jump_s: float = 0.0
+    left_out: set[str] = field(default_factory=set)
     busy: float = 0.0
 
     @property

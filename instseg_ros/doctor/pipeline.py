@@ -8,6 +8,7 @@ from statistics import median
 
 from .finding import FAIL, Finding, OK, SKIP, WARN
 from .graph import Endpoint, Graph, PIPELINE_NODES, Status, Topic
+from ..messages import topics
 
 _TOO_OLD_S = 1.0
 _AHEAD_S = 0.1
@@ -20,6 +21,9 @@ _DONE = 0.85  # of its input that a node should process
 _ARRIVED = 0.9  # of what is sent that should arrive
 _FEW = 10  # messages, on which nothing can be said
 _DEBUG = '/debug/'
+_PUBLISHED = tuple(f'/{topic}{form}' for topic in (topics.IMAGE, topics.MASK, topics.DETECTIONS,
+                                                   topics.INSTANCE_MASK, topics.TRACKS,
+                                                   topics.OVERLAY) for form in ('', '/compressed'))
 _SLOW = ('lower frame_rate, width and height of camera_node, end other programs, or let only the '
          'newest mask wait: "Everything is a second late" in the README')
 
@@ -50,12 +54,27 @@ def nodes(graph: Graph) -> Iterator[Finding]:
                           'do what it says; its log has what happened before')
 
 
+def missing_nodes(graph: Graph) -> Iterator[Finding]:
+    """Look for a pipeline that lacks its later nodes."""
+    for node in graph.pipeline:
+        namespace, _, name = node.rpartition('/')
+        if name != 'instance_segmentation_node':
+            continue
+        for missing, what, state in (('tracker_node', 'ids', WARN),
+                                     ('overlay_node', 'overlay', SKIP)):
+            if f'{namespace}/{missing}' not in graph.nodes and missing not in graph.left_out:
+                yield Finding(f'{namespace}/{missing}', state, f'it does not run: no {what}',
+                              f'ros2 run instseg_ros {missing}' + _in_namespace(namespace))
+
+
 def missing_publishers(graph: Graph) -> Iterator[Finding]:
-    """Look for nodes that wait for what nobody publishes."""
-    for topic in graph.own_topics():
+    """Look for those who wait for what nobody publishes."""
+    for topic in graph.topics.values():
         waiting = [end.node for end in topic.subscribers
-                   if end.node in graph.pipeline and not _runs(graph.statuses.get(end.node))]
-        if topic.publishers or not waiting:
+                   if not _runs(graph.statuses.get(end.node))]
+        ours = any(node in graph.pipeline for node in waiting) or (
+            graph.pipeline and topic.name.endswith(_PUBLISHED))
+        if topic.publishers or not waiting or not ours:
             continue
         if topic.name == '/clock':
             yield Finding('/clock', FAIL, f'{_names(waiting)} takes the time from it '
@@ -68,12 +87,16 @@ def missing_publishers(graph: Graph) -> Iterator[Finding]:
 
 def publishers(graph: Graph) -> Iterator[Finding]:
     """Look for topics that two publish, and for two types of one topic."""
+    rivals: dict[str, list[str]] = {}
     for topic in graph.own_topics():
         if len(topic.publishers) > 1:
-            yield Finding(topic.name, FAIL, 'two or more publish it: '
-                          + ', '.join(map(str, topic.publishers)),
-                          'end all but one of them, or put each in a namespace of its own '
-                          '(namespace:=robot1); no camera_node where a recording is played')
+            rivals.setdefault(', '.join(sorted(p.node for p in topic.publishers)),
+                              []).append(topic.name)
+    for pair, (first, *others) in rivals.items():
+        yield Finding(first, FAIL, f'several publish it: {pair}'
+                      + (f'; likewise {", ".join(others)}' if others else ''),
+                      'end all but one of them, or put each in a namespace of its own '
+                      '(namespace:=robot1); no camera_node where a recording is played')
     for topic in graph.topics.values():
         if len(topic.types) > 1:
             yield Finding(topic.name, FAIL, 'its ends have different types: ' + ', '.join(sorted(
@@ -233,63 +256,63 @@ def pairs(graph: Graph) -> Iterator[Finding]:
 
 def stamps(graph: Graph) -> Iterator[Finding]:
     """Look for stamps that are missing, old, in the future or that jump."""
-    reported: set[str] = set()
-    for topic in sorted(graph.own_topics(), key=lambda t: _depth(t.name)):
-        found = _stamp_fault(graph, topic)
-        if not found:
-            continue
-        # Every node keeps the stamp of its input: one finding for all of them.
-        seen, cure = found
-        kind = ''.join(c for c in seen if not c.isdigit())
-        if kind not in reported:
+    stamped = [t for t in graph.own_topics() if t.age_s is not None and not t.latched]
+    # Every node keeps the stamps of its input: the first topic of each fault names the cause.
+    stamped.sort(key=lambda topic: _depth(topic.name))
+    reported = set()
+    for topic in stamped:
+        kind, seen, cure = _stamp_fault(graph, topic)
+        if kind and kind not in reported:
             reported.add(kind)
             yield Finding(topic.name, FAIL, seen, cure)
-    aged = [t for t in graph.own_topics() if t.age_s is not None and not t.latched]
-    if aged and not reported:
-        if graph.plays_a_recording:
-            yield Finding('stamps', OK, 'of a recording, which keeps its own')
-        else:
-            oldest = max(aged, key=lambda t: t.age_s or 0.0)
-            yield Finding('stamps', OK, f'messages are at most {oldest.age_s:.2f} s old when they '
-                          f'arrive ({oldest.name}; median)')
-
-
-def _stamp_fault(graph: Graph, topic: Topic) -> tuple[str, str] | None:
-    arrivals = [a for a in topic.arrivals if a.stamp_ns is not None]
-    age = topic.age_s
-    if age is None or topic.latched or len(arrivals) < 2:
-        return None
-    publisher = _names([p.node for p in topic.publishers])
-    zeros = sum(a.stamp_ns == 0 for a in arrivals)
-    if zeros:
-        return (f'{zeros} of {len(arrivals)} messages of {publisher} have no stamp',
-                'have the publisher set header.stamp to the time at which the frame was taken')
-    steps = [((b.stamp_ns or 0) - (a.stamp_ns or 0), b.received_ns - a.received_ns)
-             for a, b in zip(arrivals, arrivals[1:], strict=False)]
-    back = [step for step, _ in steps if step < 0]
-    if back:
-        return (f'{len(back)} of {len(arrivals)} stamps of {publisher} go back, by up to '
-                f'{-min(back) / 1e9:.3f} s', 'end the second publisher, if there is one; else '
-                'the clock of the camera jumps: set it before the nodes are started (chrony)')
-    jump = max((abs(step - took) for step, took in steps), default=0) / 1e9
-    if jump > _JUMP_S and not graph.plays_a_recording:
-        return (f'the stamps of {publisher} jump by {jump:.1f} s',
-                'set the clock of its machine before its nodes are started: '
-                'timedatectl must say that it is synchronized')
+    if reported or not stamped:
+        return
     if graph.plays_a_recording:
-        return None
-    other = 'of another machine ' if any(p.elsewhere for p in topic.publishers) else ''
+        yield Finding('stamps', OK, 'of a recording, which keeps its own')
+    else:
+        oldest = max(stamped, key=lambda topic: topic.age_s or 0.0)
+        yield Finding('stamps', OK, f'messages are at most {oldest.age_s:.2f} s old when they '
+                      f'arrive ({oldest.name}; median)')
+
+
+def _stamp_fault(graph: Graph, topic: Topic) -> tuple[str, str, str]:
+    """Return the kind of fault ('': none), what was seen, and the cure."""
+    arrived = [(a.stamp_ns, a.received_ns) for a in topic.arrivals if a.stamp_ns is not None]
+    publisher = _names([p.node for p in topic.publishers])
+    elsewhere = any(p.elsewhere for p in topic.publishers)
+    from_camera = 'have the publisher stamp with the time at which the frame was taken'
+    in_step = 'keep the clocks of both machines in step (chrony)'
+    zeros = sum(stamp_ns == 0 for stamp_ns, _ in arrived)
+    if zeros:
+        return 'zero', f'{zeros} of {len(arrived)} messages of {publisher} have no stamp', (
+            from_camera)
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(arrived, arrived[1:], strict=False)]
+    back = [step for step, _ in steps if step < 0]
+    if any(len(t.publishers) > 1 for t in graph.own_topics()):
+        return '', '', ''  # named already, and what follows from it
+    if back:
+        return 'back', (f'{len(back)} of {len(arrived)} stamps of {publisher} go back, by up to '
+                        f'{_duration(-min(back) / 1e9)}'), (
+            'set the clock of its machine before its nodes are started (timedatectl must say '
+            'that it is synchronized)' + ('; a recording that starts again does this, too'
+                                          if graph.plays_a_recording else ''))
+    if graph.plays_a_recording:
+        return '', '', ''
+    jump = max((abs(step - took) for step, took in steps), default=0) / 1e9
+    if jump > _JUMP_S:
+        return 'jump', f'the stamps of {publisher} jump by {_duration(jump)}', (
+            'set the clock of its machine before its nodes are started: timedatectl must say '
+            'that it is synchronized')
+    age = topic.age_s or 0.0
     if age < -_AHEAD_S:
-        return (f'messages of {publisher} {other}are stamped {-age:.1f} s in the future',
-                'keep the clocks of both machines in step (chrony)' if other else
-                'have the publisher stamp with the time at which the frame was taken')
+        return 'future', (f'messages of {publisher} are stamped {_duration(-age)} in the '
+                          'future'), in_step if elsewhere else from_camera
     if age > _TOO_OLD_S:
-        return (f'messages of {publisher} {other}are {_duration(age)} old when they arrive',
-                'keep the clocks of both machines in step (chrony)' if other else
-                'if it plays a recording, nothing is wrong, or publish /clock with it; else have '
-                'it stamp with the time at which the frame was taken, and look above for nodes '
-                'that are too slow')
-    return None
+        return 'old', (f'messages of {publisher} are {_duration(age)} old when they '
+                       'arrive'), in_step if elsewhere else (
+            f'{from_camera}; if it plays a recording, publish /clock with it; if a node is '
+            'named above that does not keep up, mend that first')
+    return '', '', ''
 
 
 def clock_jumps(graph: Graph) -> Iterator[Finding]:
@@ -300,8 +323,8 @@ def clock_jumps(graph: Graph) -> Iterator[Finding]:
                       'start), and start the nodes when it is right')
 
 
-CHECKS = (nodes, missing_publishers, publishers, quality_of_service, flow, losses, speed, pairs,
-          stamps, clock_jumps)
+CHECKS = (nodes, missing_nodes, missing_publishers, publishers, quality_of_service, flow, losses,
+          speed, pairs, stamps, clock_jumps)
 
 
 def _runs(status: Status | None) -> bool:
@@ -327,8 +350,12 @@ def _start_cure(graph: Graph, topic: str) -> str:
             if f'{namespace}/{node}' in graph.nodes:
                 break
             return (f'start {node}: ros2 run instseg_ros {node}'
-                    + (f' --ros-args -r __ns:={namespace}' if namespace else ''))
+                    + _in_namespace(namespace))
     return f'start what publishes it, or remap the input: --ros-args -r {topic}:=OTHER'
+
+
+def _in_namespace(namespace: str) -> str:
+    return f' --ros-args -r __ns:={namespace}' if namespace else ''
 
 
 def _qos_cure(graph: Graph, topic: str, publisher: Endpoint, subscriber: Endpoint) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from itertools import product
 import os
+from pathlib import Path
 import struct
 import time
 from typing import Any
@@ -153,6 +155,7 @@ class Observer(Node):
         graph.clock_jump_s = time.time() - self._wall_s - graph.duration_s
         idle, total = (b - a for a, b in zip(self._idle, _processor_times(), strict=True))
         graph.busy = 1 - idle / total if total else 0.0
+        graph.left_out = _left_out()
         # A node that was not there at the end has ended.
         graph.statuses = {node: s for node, s in graph.statuses.items() if node in graph.nodes}
         return graph
@@ -197,6 +200,17 @@ def _stamp_ns(data: bytes) -> int:
     """Return the stamp of a serialized message that begins with a header (CDR)."""
     seconds, nanoseconds = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
     return int(seconds) * 10**9 + int(nanoseconds)
+
+
+def _left_out() -> set[str]:
+    """Return the nodes that a launch of this machine was told to leave away."""
+    nodes = set()
+    for file in Path('/proc').glob('[0-9]*/cmdline'):
+        with suppress(OSError):
+            words = file.read_bytes().split(b'\0')
+            nodes |= {f'{name}_node' for name in ('tracker', 'overlay')
+                      if f'{name}:=false'.encode() in words}
+    return nodes
 
 
 def _processor_times() -> tuple[int, int]:
