@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import takewhile
 import json
+import os
 from pathlib import Path
 import sys
 
@@ -42,9 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what is found; returns 1 when there is something to mend."""
-    machine = Machine(options.root, source=options.source, model=options.model)
+    here = options.root == Path('/')
+    machine = Machine(options.root, dict(os.environ) if here else {}, options.source,
+                      options.model)
     found = [*_shown('this machine', examine_machine(machine), options)]
-    if options.duration and machine.is_this_one:
+    if options.duration and here:
         found += _shown('what runs', examine_pipeline(options.duration, options.namespace),
                         options)
     to_mend = sum(finding.to_mend for finding in found)

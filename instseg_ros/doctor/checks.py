@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 
 from . import (ai_camera, devices, python_packages, resources, ros_installation,
                shared_memory)
@@ -37,7 +39,10 @@ def examine_machine(machine: Machine) -> Iterator[Finding]:
     """Yield what is found on a machine."""
     for check in MACHINE_CHECKS:
         try:
-            yield from check(machine)
+            # OpenCV without NumPy prints advice of its own.
+            with redirect_stdout(StringIO()):
+                found = list(check(machine))
+            yield from found
         except ImportError as error:  # what is missing is named by another check
             yield Finding(check.__name__.replace('_', ' '), SKIP, f'not looked at: {error}')
         except Exception as error:  # one check that fails is not to hide the others

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-import os
 from pathlib import Path
 
 OK, SKIP, WARN, FAIL = 'ok', 'skip', 'warn', 'fail'
@@ -60,7 +59,7 @@ class Machine:
     """
 
     root: Path = Path('/')
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    environment: Mapping[str, str] = field(default_factory=dict)
     source: str = ''
     model: str = ''
 

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
+from ..messages import topics
+
 PIPELINE_NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node', 'overlay_node')
+_TOPICS = tuple(f'/{topic}{form}' for topic in (topics.IMAGE, topics.MASK, topics.DETECTIONS,
+                                                topics.INSTANCE_MASK, topics.TRACKS,
+                                                topics.OVERLAY) for form in ('', '/compressed'))
 _OF_ALL_NODES = ('/rosout', '/parameter_events', '/diagnostics')
 
 
@@ -162,11 +167,11 @@ class Graph:
             node for node in self.nodes if node.rsplit('/', 1)[-1] in PIPELINE_NODES)})
 
     def own_topics(self) -> Iterator[Topic]:
-        """Yield the topics at which a node of this package is."""
+        """Yield the topics of the pipeline: by their names, or by who is at their ends."""
         ours = set(self.pipeline)
         for name, topic in sorted(self.topics.items()):
             ends = {end.node for end in (*topic.publishers, *topic.subscribers)}
-            if ends & ours and name not in _OF_ALL_NODES:
+            if ours and name not in _OF_ALL_NODES and (ends & ours or name.endswith(_TOPICS)):
                 yield topic
 
     def inputs(self, node: str) -> list[Topic]:

@@ -20,10 +20,8 @@ _LATE_S = 0.5
 _DONE = 0.85  # of its input that a node should process
 _ARRIVED = 0.9  # of what is sent that should arrive
 _FEW = 10  # messages, on which nothing can be said
+_REFUSED = 'refused messages'  # as nodes count them in /diagnostics
 _DEBUG = '/debug/'
-_PUBLISHED = tuple(f'/{topic}{form}' for topic in (topics.IMAGE, topics.MASK, topics.DETECTIONS,
-                                                   topics.INSTANCE_MASK, topics.TRACKS,
-                                                   topics.OVERLAY) for form in ('', '/compressed'))
 _SLOW = ('lower frame_rate, width and height of camera_node, end other programs, or let only the '
          'newest mask wait: "Everything is a second late" in the README')
 
@@ -60,21 +58,22 @@ def missing_nodes(graph: Graph) -> Iterator[Finding]:
         namespace, _, name = node.rpartition('/')
         if name != 'instance_segmentation_node':
             continue
-        for missing, what, state in (('tracker_node', 'ids', WARN),
-                                     ('overlay_node', 'overlay', SKIP)):
-            if f'{namespace}/{missing}' not in graph.nodes and missing not in graph.left_out:
+        for missing, output, what, state in (
+                ('tracker_node', topics.TRACKS, 'ids', WARN),
+                ('overlay_node', topics.OVERLAY, 'overlay', SKIP)):
+            # Where somebody waits for it, that is another finding.
+            if not (missing in graph.left_out or f'{namespace}/{missing}' in graph.nodes
+                    or f'{namespace}/{output}' in graph.topics):
                 yield Finding(f'{namespace}/{missing}', state, f'it does not run: no {what}',
                               f'ros2 run instseg_ros {missing}' + _in_namespace(namespace))
 
 
 def missing_publishers(graph: Graph) -> Iterator[Finding]:
     """Look for those who wait for what nobody publishes."""
-    for topic in graph.topics.values():
+    for topic in graph.own_topics():
         waiting = [end.node for end in topic.subscribers
                    if not _runs(graph.statuses.get(end.node))]
-        ours = any(node in graph.pipeline for node in waiting) or (
-            graph.pipeline and topic.name.endswith(_PUBLISHED))
-        if topic.publishers or not waiting or not ours:
+        if topic.publishers or not waiting:
             continue
         if topic.name == '/clock':
             yield Finding('/clock', FAIL, f'{_names(waiting)} takes the time from it '
@@ -224,7 +223,9 @@ def speed(graph: Graph) -> Iterator[Finding]:
     for node in graph.pipeline:
         inputs = [t for t in graph.inputs(node) if t.sent >= _FEW and not t.latched]
         outputs = [t for t in graph.outputs(node) if t.sent >= _FEW and not t.latched]
-        if not inputs or not outputs:
+        status = graph.statuses.get(node)
+        # What it refuses is no matter of speed; it says itself what is wrong with it.
+        if not inputs or not outputs or (status and _REFUSED in status.values):
             continue
         given = min(inputs, key=lambda t: t.sent / t.heard_s)
         made = max(outputs, key=lambda t: t.sent / t.heard_s)
@@ -382,8 +383,10 @@ def _depth(topic: str) -> int:
 
 
 def _duration(seconds: float) -> str:
-    return (f'{seconds:.2f} s' if seconds < 3600 else f'{seconds / 3600:.1f} hours'
-            if seconds < 2 * _DAY_S else f'{seconds / _DAY_S:.0f} days')
+    for unit, name in ((_DAY_S, 'days'), (3600.0, 'hours'), (60.0, 'minutes')):
+        if seconds >= 2 * unit:
+            return f'{seconds / unit:.0f} {name}'
+    return f'{seconds:.2f} s'
 
 
 def _ends(ends: list[Endpoint]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import rclpy
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_check_compatible, QoSCompatibility, QoSProfile, ReliabilityPolicy
@@ -104,7 +105,7 @@ class Observer(Node):
         topic.publishers = [self._endpoint(info) for info in publishers]
         topic.subscribers = [self._endpoint(info) for info in subscribers]
         topic.mismatches = [
-            (self._endpoint(publisher), self._endpoint(subscriber), reason)
+            (self._endpoint(publisher), self._endpoint(subscriber), _plain(reason))
             for publisher, subscriber in product(publishers, subscribers)
             for fits, reason in [qos_check_compatible(publisher.qos_profile,
                                                       subscriber.qos_profile)]
@@ -140,8 +141,9 @@ class Observer(Node):
                 info.get('publication_sequence_number')))
 
         # Raw: most of a message is pixels that nobody looks at.
-        self.create_subscription(kind, topic.name, on_message,
-                                 LATCHED if topic.latched else _LISTENING, raw=True)
+        self.create_subscription(
+            kind, topic.name, on_message, LATCHED if topic.latched else _LISTENING, raw=True,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
     def seen(self) -> Graph:
         """Return what was seen until now."""
@@ -194,6 +196,10 @@ def observe(duration_s: float, namespace: str = '') -> Graph:
         if observer is not None:
             observer.destroy_node()
         rclpy.try_shutdown()
+
+
+def _plain(reason: str) -> str:
+    return '; '.join(part.removeprefix('ERROR: ') for part in reason.strip('; ').split('; '))
 
 
 def _stamp_ns(data: bytes) -> int:
