@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+from types import SimpleNamespace
 
 from fakes.machine import CONFIG, FakePi, MODEL
 from instseg_ros.commands.doctor import main as doctor
@@ -273,8 +274,7 @@ def test_variables_that_keep_nodes_apart(pi, name, value):
 
 @pytest.mark.parametrize(('free', 'state'), [(5e7, 'fail'), (5e8, 'warn'), (5e9, 'ok')])
 def test_disk(monkeypatch, free, state):
-    from shutil import _ntuple_diskusage as usage
-    monkeypatch.setattr(resources.shutil, 'disk_usage', lambda _: usage(1e11, 1e11 - free, free))
+    monkeypatch.setattr(resources.shutil, 'disk_usage', lambda _: SimpleNamespace(free=free))
     assert only(resources.free_disk(Machine())).state == state
 
 
@@ -318,13 +318,9 @@ def test_every_requirement_is_looked_at():
 
 
 def test_several_opencvs(monkeypatch):
-    class Distribution:
-        def __init__(self, name, version):
-            self.name, self.version = name, version
-
     def installed(*pairs):
         monkeypatch.setattr(python_packages.metadata, 'distributions',
-                            lambda: [Distribution(*pair) for pair in pairs])
+                            lambda: [SimpleNamespace(name=n, version=v) for n, v in pairs])
         return to_mend(python_packages.several_opencvs, Machine())
 
     assert not installed(('opencv-python', '4.9.0'), ('numpy', '2.0'))

@@ -56,7 +56,7 @@ class FakePi:
         self.path('/usr/bin/python3').symlink_to(f'python{version}')
 
     def installed(self, **versions):
-        """Say what apt has installed; None: not installed (any more)."""
+        """Say what apt has installed; None removes it again."""
         known = self.path(STATUS).read_text() if self.path(STATUS).exists() else ''
         kept = [p for p in known.split('\n\n') if p and p.split('\n')[0][9:] not in versions]
         self.write(STATUS, '\n\n'.join([*kept, *(
