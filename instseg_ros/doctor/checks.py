@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
-from importlib.util import find_spec
 from io import StringIO
 
 from . import (ai_camera, devices, python_packages, resources, ros_installation,
@@ -53,8 +52,9 @@ def examine_machine(machine: Machine) -> Iterator[Finding]:
 
 def examine_pipeline(duration_s: float, namespace: str) -> Iterator[Finding]:
     """Listen to what runs in this ROS domain, and yield what is found."""
-    if not find_spec('rclpy'):
-        yield Finding('pipeline', SKIP, 'not looked at, since ROS 2 is not in this shell')
+    # A middleware that is not there ends the process that asks for it.
+    if python_packages.try_imports(['rclpy'])['rclpy'][1]:
+        yield Finding('pipeline', SKIP, 'not looked at, since ROS 2 does not load in this shell')
         return
     try:
         from . import pipeline
@@ -66,8 +66,8 @@ def examine_pipeline(duration_s: float, namespace: str) -> Iterator[Finding]:
         graph = observe(duration_s, namespace)
     except Exception as error:  # rclpy has its own for each
         yield Finding('pipeline', FAIL, f'ROS does not start: {type(error).__name__}: {error}',
-                      'look at ROS 2 and the middleware above; unset RMW_IMPLEMENTATION '
-                      'FASTDDS_DEFAULT_PROFILES_FILE ROS_DISCOVERY_SERVER takes the usual ones')
+                      'mend what is said of ROS 2 and the middleware above; if nothing is, unset '
+                      'RMW_IMPLEMENTATION and ROS_DISCOVERY_SERVER')
         return
     for check in pipeline.CHECKS:
         yield from check(graph)

@@ -35,7 +35,7 @@ def nodes(graph: Graph) -> Iterator[Finding]:
                       'machine, both need the same ROS_DOMAIN_ID and no '
                       'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST')
         return
-    for node in sorted({node for node in graph.nodes if graph.nodes.count(node) > 1}):
+    for node in (node for node in graph.pipeline if graph.nodes.count(node) > 1):
         yield Finding(node, FAIL, f'{graph.nodes.count(node)} nodes have this name: parameters '
                       'reach one of them only', 'end one, or give each robot a namespace: '
                       'namespace:=robot1')
@@ -45,6 +45,9 @@ def nodes(graph: Graph) -> Iterator[Finding]:
             yield Finding(node, FAIL, f'it is there, but said nothing for {graph.duration_s:.0f} '
                           's: it hangs, or was killed a moment ago',
                           'end it (kill -9, if need be), and start it again')
+        elif any(status.message.startswith(f'{t.name}: ') for t in graph.topics.values()
+                 if t.mismatches):
+            yield Finding(node, SKIP, status.message)  # named with the topic
         elif status.healthy:
             yield Finding(node, OK, f'{status.message}, {status.values.get("rate (Hz)", "0")} Hz')
         else:
@@ -182,6 +185,9 @@ def _silent(graph: Graph, topic: Topic, ends: str) -> Iterator[Finding]:
         yield Finding(topic.name, SKIP, f'{seen}, since {dry[0]} is silent')
         return
     said = [graph.statuses[node] for node in publishing if node in graph.statuses]
+    if any(not status.healthy for status in said):
+        yield Finding(topic.name, SKIP, f'{seen}, which says above what is wrong with it')
+        return
     words = [s.values.get('camera') or s.message for s in said]
     others = [t for node in publishing for t in graph.outputs(node) if t.arrivals]
     if words and words[0].startswith('closed by'):
@@ -361,18 +367,18 @@ def _in_namespace(namespace: str) -> str:
 
 def _qos_cure(graph: Graph, topic: str, publisher: Endpoint, subscriber: Endpoint) -> str:
     if publisher.durability != subscriber.durability == 'transient_local':
-        policy, wanted, least = 'durability', 'volatile', 'transient_local'
-    else:
-        policy, wanted, least = 'reliability', 'best_effort', 'reliable'
-    mend_subscriber = f'have {subscriber.node} ask for {wanted} {policy}'
-    if subscriber.node in graph.pipeline:
-        mend_subscriber += (' (start it with --ros-args -p '
-                            f'qos_overrides.{topic}.subscription.{policy}:={wanted})')
-    mend_publisher = f'{publisher.node} offer {least}'
-    if publisher.node in graph.pipeline:
-        mend_publisher += (' (start it with --ros-args -p '
-                           f'qos_overrides.{topic}.publisher.{policy}:={least})')
-    return f'{mend_subscriber}, or {mend_publisher}'
+        cure = f'have {publisher.node} offer transient_local durability'
+        # What nodes of this package ask for is needed: class names come once.
+        return cure if subscriber.node in graph.pipeline else (
+            f'have {subscriber.node} ask for volatile durability')
+    cures = []
+    for end, kind, verb, policy in ((subscriber, 'subscription', 'ask for', 'best_effort'),
+                                    (publisher, 'publisher', 'offer', 'reliable')):
+        cures.append(f'have {end.node} {verb} {policy} reliability')
+        if end.node in graph.pipeline:
+            cures[-1] += (' (start it with --ros-args -p '
+                          f'qos_overrides.{topic}.{kind}.reliability:={policy})')
+    return ', or '.join(cures)
 
 
 def _depth(topic: str) -> int:

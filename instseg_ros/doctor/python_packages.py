@@ -19,15 +19,16 @@ _MODULES = {'opencv-python-headless': 'cv2', 'pyyaml': 'yaml', 'pyzmq': 'zmq'}
 _ONLY_PIP = {'rosbags', 'ai-edge-litert'}
 _TIMEOUT_S = 60.0
 # In a process of its own: what is built for something else may end the process that loads it.
-_IMPORT = """
+_ENDED = 'ended the process'
+_IMPORT = f"""
 import importlib, json, sys
 for name in sys.argv[1:]:
-    print(json.dumps([name, '', 'ended the process']), flush=True)
+    print(json.dumps([name, '', {_ENDED!r}]), flush=True)
     try:
         module = importlib.import_module(name)
         said = [name, str(getattr(module, '__version__', '')), '']
     except BaseException as error:
-        said = [name, '', f'{type(error).__name__}: {error}']
+        said = [name, '', type(error).__name__ + ': ' + str(error)]
     print(json.dumps(said), flush=True)
 """
 
@@ -134,14 +135,15 @@ def try_imports(modules: Sequence[str]) -> dict[str, tuple[str, str]]:
     while remaining:
         try:
             done = subprocess.run([sys.executable, '-c', _IMPORT, *remaining],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL, text=True, timeout=_TIMEOUT_S)
-            said = done.stdout
+                                  capture_output=True, stdin=subprocess.DEVNULL, text=True,
+                                  timeout=_TIMEOUT_S)
+            said, last_words = done.stdout, (done.stderr.strip().splitlines() or [''])[-1]
         except subprocess.TimeoutExpired as late:
-            said = (late.stdout or b'').decode()
+            said, last_words = (late.stdout or b'').decode(), f'after {_TIMEOUT_S:.0f} s'
         lines = [line for line in said.splitlines() if line.startswith('["')]
         before = len(found)
-        found |= {name: (version, error) for name, version, error in map(json.loads, lines)}
+        found |= {name: (version, f'{error}: {last_words}' if error == _ENDED else error)
+                  for name, version, error in map(json.loads, lines)}
         if len(found) == before:  # not even the first one was tried
             found |= dict.fromkeys(remaining, ('', 'Python does not start'))
         remaining = [name for name in remaining if name not in found]

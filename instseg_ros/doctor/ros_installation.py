@@ -82,8 +82,8 @@ def _loads(machine: Machine, distro: str) -> Iterator[Finding]:
 def _cure_of_rclpy(machine: Machine, distro: str, error: str) -> str:
     middleware = middleware_of(machine)
     if 'librmw' in error or middleware in error:
-        return (f'sudo apt install ros-{distro}-{middleware.replace("_", "-")}, or '
-                'unset RMW_IMPLEMENTATION')
+        return ('unset RMW_IMPLEMENTATION, or sudo apt install '
+                f'ros-{distro}-{middleware.replace("_", "-")}')
     built = {m.group(1) for prefix in machine.environment.get('AMENT_PREFIX_PATH', '').split(':')
              for path in machine.find(f'{prefix}/lib/python3*/site-packages/rclpy')
              if (m := re.search(r'python(3\.\d+)', str(path)))}

@@ -95,7 +95,8 @@ def shared_memory(machine: Machine) -> Iterator[Finding]:
     else:
         cure = f'sudo mount -o remount,size=1g {_SHM}; in a container --ipc=host or --shm-size=1g'
     yield Finding('shared memory', FAIL if running + fits < 2 else WARN,
-                  f'{seen}: {fits} more fit, so others fall back to UDP, which loses images', cure)
+                  f'{seen}: there is room for {running + fits} of {_PROCESSES}, and the others '
+                  'fall back to UDP, which loses images', cure)
 
 
 def leftover_segments(machine: Machine) -> Iterator[Finding]:
