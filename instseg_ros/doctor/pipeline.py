@@ -228,19 +228,20 @@ def speed(graph: Graph) -> Iterator[Finding]:
     """Look for nodes that do not keep up with their input."""
     for node in graph.pipeline:
         inputs = [t for t in graph.inputs(node) if t.sent >= _FEW and not t.latched]
-        outputs = [t for t in graph.outputs(node) if t.sent >= _FEW and not t.latched]
+        outputs = [t for t in graph.outputs(node) if t.arrivals and not t.latched]
         status = graph.statuses.get(node)
         # What it refuses is no matter of speed; it says itself what is wrong with it.
         if not inputs or not outputs or (status and _REFUSED in status.values):
             continue
-        given = min(inputs, key=lambda t: t.sent / t.heard_s)
-        made = max(outputs, key=lambda t: t.sent / t.heard_s)
-        share = (made.sent / made.heard_s) / (given.sent / given.heard_s)
+        given, made = min(inputs, key=_rate), max(outputs, key=_rate)
+        # From the first answer on: a node that just started had nothing to answer before.
+        asked = [a for a in given.arrivals if a.received_ns >= made.arrivals[0].received_ns]
+        share = made.sent / max(1.0, len(asked) * given.sent / len(given.arrivals))
         late = _lateness_s(given, made)
         busy = f'; the processors are busy for {100 * graph.busy:.0f} % of the time'
         if share < _DONE:
-            yield Finding(node, FAIL, f'it processes {made.rate:.1f} of the {given.rate:.1f} '
-                          f'messages per second of {given.name}{busy}', _SLOW)
+            yield Finding(node, FAIL, f'it processes {100 * share:.0f} % of {given.name}, '
+                          f'{_rate(made):.1f} per second{busy}', _SLOW)
         elif late is not None and late > _LATE_S:
             yield Finding(node, FAIL, f'its answers come {late:.1f} s after their input{busy}',
                           _SLOW)
@@ -252,13 +253,14 @@ def pairs(graph: Graph) -> Iterator[Finding]:
         if not topic.name.endswith('/semantic_mask') or graph.plays_a_recording:
             continue
         frames = graph.topics.get(topic.name.removesuffix('semantic_mask') + 'image_raw')
-        if frames and frames.sent >= _FEW and topic.sent >= _FEW and (
-                topic.rate < 0.8 * frames.rate):
-            yield Finding(topic.name, WARN, f'{topic.rate:.1f} masks for {frames.rate:.1f} frames '
-                          'per second', 'the network does not keep up with the frames: '
+        if frames and frames.sent >= _FEW and topic.arrivals and (
+                _rate(topic) < 0.8 * _rate(frames)):
+            yield Finding(topic.name, WARN,
+                          f'{_rate(topic):.1f} masks for {_rate(frames):.1f} frames per second',
+                          'the network does not keep up with the frames: '
                           f'ros2 param set {_names([p.node for p in frames.publishers])} '
                           'frame_rate 0.0 (what an AI Camera keeps up with), or '
-                          f'{max(1.0, topic.rate):.1f}')
+                          f'{max(1.0, _rate(topic)):.1f}')
 
 
 def stamps(graph: Graph) -> Iterator[Finding]:
@@ -336,6 +338,11 @@ CHECKS = (nodes, missing_nodes, missing_publishers, publishers, quality_of_servi
 
 def _runs(status: Status | None) -> bool:
     return status is not None and float(status.values.get('rate (Hz)', '0')) > 0
+
+
+def _rate(topic: Topic) -> float:
+    """Return messages per second, silence at the ends included; for topics that are heard."""
+    return topic.sent / topic.heard_s
 
 
 def _lateness_s(given: Topic, made: Topic) -> float | None:
