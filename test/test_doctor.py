@@ -94,7 +94,7 @@ BROKEN = [
     (lambda pi: pi.remove('/dev/shm'), shared_memory.shared_memory, 'no /dev/shm', 'mount'),
     (lambda pi: pi.write('/proc/meminfo', 'MemAvailable: 100000 kB\n'), resources.free_memory,
      '102 MB available', 'composed:=true'),
-    (lambda pi: pi.write('/sys/devices/platform/soc/soc:firmware/get_throttled', '1\n'),
+    (lambda pi: pi.write('/sys/devices/platform/soc/soc:firmware/get_throttled', '50005\n'),
      resources.power, 'the voltage is too low', 'power supply'),
     (lambda pi: pi.write('/sys/devices/platform/soc/soc:firmware/get_throttled', '50000\n'),
      resources.power, 'the voltage was too low', 'power supply'),
@@ -138,6 +138,21 @@ def test_devices_that_this_user_may_not_open(pi, monkeypatch, check):
     found = only(to_mend(check, machine(pi)))
     assert 'this user may not open /dev/' in found.seen
     assert 'usermod -aG video' in found.cure
+
+
+def test_without_a_driver_the_rest_is_not_asked_for(pi):
+    for name in (DRIVER, '/lib/firmware', '/usr/share/imx500-models', '/var/lib/dpkg'):
+        pi.remove(name)
+    found = [f for f in examine_machine(machine(pi, source='imx500')) if f.to_mend]
+    assert only(found).name == 'AI Camera: driver'
+
+
+def test_container_beside_a_capture_process_needs_no_camera(pi):
+    for name in ('/dev/media0', '/lib/firmware', '/usr/share/imx500-models', '/var/lib/dpkg'):
+        pi.remove(name)
+    assert any(f.to_mend for f in examine_machine(machine(pi)))
+    pi.write('/.dockerenv')
+    assert not any(f.to_mend for f in examine_machine(machine(pi)))
 
 
 def test_libcamera_of_ros_before_the_system_s(pi):

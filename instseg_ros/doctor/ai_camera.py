@@ -32,7 +32,7 @@ def kernel_driver(machine: Machine) -> Iterator[Finding]:
         yield Finding('AI Camera', SKIP, f'none here ({model}); to have its absence explained: '
                       'instseg doctor --source imx500')
         return
-    if not (machine.path(_DRIVER).exists() or _has_module(machine, release)):
+    if not _has_driver(machine):
         yield Finding('AI Camera: driver', FAIL, f'this kernel ({release}, {model}) has no driver '
                       "of the AI Camera; only Raspberry Pi's have",
                       'run Raspberry Pi OS on a Raspberry Pi, with ROS in a container if need be: '
@@ -54,7 +54,7 @@ def kernel_driver(machine: Machine) -> Iterator[Finding]:
 
 def device_rights(machine: Machine) -> Iterator[Finding]:
     """Look whether this user may open all that the camera takes."""
-    if not _is_expected(machine):
+    if not _is_usable(machine):
         return
     heaps = machine.find('/dev/dma_heap/*')
     if not heaps:
@@ -72,10 +72,10 @@ def device_rights(machine: Machine) -> Iterator[Finding]:
 
 def firmware_and_network(machine: Machine) -> Iterator[Finding]:
     """Look for the files that are uploaded to the camera."""
-    if not _is_expected(machine) and not machine.model:
+    if not _is_usable(machine) and not machine.model:
         return
     # A container may be without: the kernel reads the host's.
-    if _is_expected(machine) and machine.path('/lib/firmware').is_dir():
+    if _is_usable(machine) and machine.path('/lib/firmware').is_dir():
         missing = [name for name in _FIRMWARE if not any(
             machine.find(f'{folder}/firmware/{name}*') for folder in ('/lib', '/usr/lib'))]
         if missing:
@@ -105,7 +105,7 @@ def firmware_and_network(machine: Machine) -> Iterator[Finding]:
 
 def libcamera(machine: Machine) -> Iterator[Finding]:
     """Look for a libcamera that is not Raspberry Pi's."""
-    if not _is_expected(machine):
+    if not _is_usable(machine):
         return
     versions = {name: version for name, version in machine.debian_packages.items()
                 if re.fullmatch(r'libcamera[\d.]+', name)}
@@ -130,7 +130,7 @@ def libcamera(machine: Machine) -> Iterator[Finding]:
 
 def picamera2(machine: Machine) -> Iterator[Finding]:
     """Look at picamera2, and what it was built for."""
-    if not _is_expected(machine):
+    if not _is_usable(machine):
         return
     installed = machine.debian_packages
     said = installed.get('python3-picamera2', '')
@@ -198,7 +198,12 @@ def _python(machine: Machine, version: str) -> Iterator[Finding]:
 
 def _is_expected(machine: Machine) -> bool:
     """Say whether an AI Camera should work here: it is there, configured or asked for."""
-    return (machine.source == 'imx500' or bool(_cameras(machine)) or _configured(machine)[1])
+    if machine.source == 'imx500':
+        return True
+    # A container sees the host's camera in /sys, also where `instseg capture` runs on the host.
+    if machine.in_container and not machine.find('/dev/media*'):
+        return False
+    return bool(_cameras(machine)) or _configured(machine)[1]
 
 
 def _cameras(machine: Machine) -> list[str]:
@@ -213,9 +218,16 @@ def _configured(machine: Machine) -> tuple[bool, bool]:
             any(re.match(r'dtoverlay=imx500\b', line) for line in lines))
 
 
-def _has_module(machine: Machine, release: str) -> bool:
-    return any('/imx500.ko' in machine.read(f'/lib/modules/{release}/{name}')
-               for name in ('modules.dep', 'modules.builtin'))
+def _has_driver(machine: Machine) -> bool:
+    release = machine.read('/proc/sys/kernel/osrelease')
+    return machine.path(_DRIVER).exists() or any(
+        '/imx500.ko' in machine.read(f'/lib/modules/{release}/{name}')
+        for name in ('modules.dep', 'modules.builtin'))
+
+
+def _is_usable(machine: Machine) -> bool:
+    """Say whether the rest of what the camera takes matters: without a driver nothing does."""
+    return _is_expected(machine) and _has_driver(machine)
 
 
 def _first_libcamera(machine: Machine) -> tuple[str, str, str] | None:

@@ -68,6 +68,11 @@ class Machine:
         """Whether its processes and this one run on the same system."""
         return self.root == Path('/')
 
+    @property
+    def in_container(self) -> bool:
+        """Whether this is a container."""
+        return any(self.path(name).exists() for name in ('/.dockerenv', '/run/.containerenv'))
+
     def path(self, name: str) -> Path:
         """Return where an absolute path of the machine is."""
         return self.root / name.lstrip('/')

@@ -59,7 +59,7 @@ def power(machine: Machine) -> Iterator[Finding]:
                       if bits & 1 else 'the voltage was too low since the start',
                       "use Raspberry Pi's own power supply and a short cable; power the robot's "
                       'other parts from elsewhere')
-    if bits & 0x2 or bits & 0xc or hottest > _HOT:
+    if bits & 0x8 or hottest > _HOT:  # slowed down for other reasons: the voltage
         yield Finding('temperature', FAIL, f'{hottest:.0f} °C: the processor is slowed down',
                       'put a cooler or a fan on it')
     elif not bits & 0x10001:

@@ -89,7 +89,7 @@ def shared_memory(machine: Machine) -> Iterator[Finding]:
         return
     if size // segment >= _PROCESSES and dead:
         cure = remove(machine, dead)
-    elif _in_container(machine):
+    elif machine.in_container:
         cure = ('start the container with --ipc=host, or with --shm-size=1g; until then '
                 'composed:=true takes less')
     else:
@@ -206,10 +206,6 @@ def _chosen_segment(environment: Mapping[str, str], machine: Machine) -> int:
             if environment.get(name):
                 return _segment_size(machine.path(environment[name]))
     return 0
-
-
-def _in_container(machine: Machine) -> bool:
-    return any(machine.path(name).exists() for name in ('/.dockerenv', '/run/.containerenv'))
 
 
 def _applies(machine: Machine) -> bool:
