@@ -8,6 +8,8 @@ from importlib import import_module
 import os
 import sys
 
+from .errors import CameraError, SettingsError
+
 # Each is a module of `commands` with a docstring, add_arguments(parser) and run(options) -> int;
 # only the one that was chosen does work.
 COMMANDS = ('capture', 'record', 'process', 'info', 'compare', 'repair', 'doctor')
@@ -28,8 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: Sequence[str]) -> int:
-    from .cameras import CameraError
-    from .core import SettingsError
     parser = argparse.ArgumentParser(
         prog='instseg', description='Instance segmentation from class masks, without ROS.')
     chosen = parser.add_subparsers(title='commands', metavar='COMMAND')

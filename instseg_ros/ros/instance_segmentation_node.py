@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core.debug_view import debug_view
+from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
+from instseg_ros.messages.encodings import read_mask
+from instseg_ros.messages.stamps import LateStamps
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from .conversions import image_to_array, instances_to_detections, stamp_to_ns
+from .conversions import instances_to_detections, stamp_to_ns
 from .stage_node import ImagePublisher, StageNode
 
 DEBUG_IMAGES = ('distance', 'cores', 'basins', 'merged', 'mosaic')
@@ -23,6 +26,7 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         super().__init__('instance_segmentation_node', SegmentationSettings)
         self._segmenter = Segmenter(self.settings)
         self._stamp_ns = 0
+        self._stamps = LateStamps()
         self._size = (0, 0)
         self._detections = self.offer(Detection2DArray, topics.DETECTIONS)
         self._mask = ImagePublisher(self, topics.INSTANCE_MASK, '16UC1')
@@ -33,7 +37,9 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
 
     def _on_mask(self, message: Image) -> None:
         settings = self._segmenter.settings = self.settings
-        mask = image_to_array(message, 'mono8')
+        mask = read_mask(message)
+        if self._stamps.late(stamp_to_ns(message.header.stamp)):
+            raise MessageError('expected masks in the order of their stamps, one was overtaken')
         self._notice_jumps(message)
         instances = self._segmenter.update(mask, self._stamp_ns)
         # The image first: subscribers take it in while the detections are still written.
