@@ -223,8 +223,10 @@ def test_segments_of_killed_processes(pi, name):
     with open(lock) as file:  # as a process holds it that lives
         fcntl.flock(file, fcntl.LOCK_EX)
         assert not to_mend(shared_memory.leftover_segments, machine(pi))
-    command = found.cure.replace('/dev/shm', str(pi.path('/dev/shm')))
-    subprocess.run(['bash', '-c', command], check=True)
+        command = ['bash', '-c', found.cure.replace('/dev/shm', str(pi.path('/dev/shm')))]
+        subprocess.run(command)
+        assert lock.exists()
+    subprocess.run(command, check=True)
     assert not list(pi.path('/dev/shm').iterdir())
     assert not to_mend(shared_memory.leftover_segments, machine(pi))
 
@@ -234,7 +236,7 @@ def test_shared_memory_filled_by_killed_processes(pi):
     segment(pi, 'fastdds_1', 250)
     found = only(to_mend(shared_memory.shared_memory, machine(pi)))
     assert '150 are free' in found.seen
-    assert found.cure.startswith('rm -f /dev/shm/fastdds_1')
+    assert 'rm -f' in found.cure
 
 
 def test_segments_of_another_user(pi, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from importlib import import_module
 from io import StringIO
 
 from . import (ai_camera, devices, python_packages, resources, ros_installation,
@@ -58,7 +59,8 @@ def examine_pipeline(duration_s: float, namespace: str) -> Iterator[Finding]:
         return
     try:
         from . import pipeline
-        from ..ros.observer import observe
+        # By name: nothing outside of ros/ depends on ROS, and this only uses it where it is.
+        observe = import_module('..ros.observer', __package__).observe
     except ImportError as error:  # named by the check of ROS 2 or of the packages
         yield Finding('pipeline', SKIP, f'not looked at: {error}')
         return

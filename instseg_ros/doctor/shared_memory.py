@@ -21,6 +21,8 @@ _OVERHEAD = 1.05  # a segment of 64 MiB is a file of 67 MiB
 _PROCESSES = 5  # of the pipeline, with somebody who looks at it
 _MIB = 1 << 20
 _NAMES = ('fastrtps', 'fastdds')  # until Jazzy, since Kilted
+# `fastdds shm clean` does the same, but takes a package that ROS does not bring (psutil).
+_REMOVE = f'for f in {_SHM}/fast*_el; do flock -n "$f" rm -f "$f" "${{f%_el}}"; done'
 
 
 def profile(machine: Machine) -> Iterator[Finding]:
@@ -88,7 +90,7 @@ def shared_memory(machine: Machine) -> Iterator[Finding]:
         yield Finding('shared memory', OK, seen)
         return
     if size // segment >= _PROCESSES and dead:
-        cure = remove(machine, dead)
+        cure = _REMOVE
     elif machine.in_container:
         cure = ('start the container with --ipc=host, or with --shm-size=1g; until then '
                 'composed:=true takes less')
@@ -114,7 +116,7 @@ def leftover_segments(machine: Machine) -> Iterator[Finding]:
                       'run all nodes as one user; for a container: docker run --user $(id -u)')
     elif size and taken > 0.1 * size:
         yield Finding(f'files in {_SHM}', WARN, f'{len(dead)} files, {taken / _MIB:.0f} MiB, of '
-                      'processes that were killed', remove(machine, dead))
+                      'processes that were killed', _REMOVE)
     else:
         yield Finding(f'files in {_SHM}', OK, f'{len(live)} segments in use, {len(dead)} left '
                       f'over by killed processes ({taken / _MIB:.0f} MiB)')
@@ -135,15 +137,6 @@ def leftovers(machine: Machine) -> tuple[list[Path], list[Path]]:
             lock = file.with_name(f'{file.name}_el')
             (live if _is_held(lock) else dead).append(file)
     return dead, live
-
-
-def remove(machine: Machine, dead: list[Path]) -> str:
-    """Return the command that removes the segments of processes that are gone."""
-    largest = sorted(dead, key=_taken, reverse=True)
-    names = ' '.join(f'{machine.name(file)}{{,_el}}' for file in largest[:8])
-    others = len(dead) - 8
-    return f'rm -f {names}' + (f'; {others} smaller ones are left, call this command again'
-                               if others > 0 else '')
 
 
 def _is_held(lock: Path) -> bool:
