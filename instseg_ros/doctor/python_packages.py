@@ -131,21 +131,26 @@ def try_imports(modules: Sequence[str]) -> dict[str, tuple[str, str]]:
 
     """
     found: dict[str, tuple[str, str]] = {}
+    again: set[str] = set()  # a process may also be ended by others: short of memory, by a user
     remaining = list(modules)
     while remaining:
         try:
             done = subprocess.run([sys.executable, '-c', _IMPORT, *remaining],
                                   capture_output=True, stdin=subprocess.DEVNULL, text=True,
                                   timeout=_TIMEOUT_S)
-            said, last_words = done.stdout, (done.stderr.strip().splitlines() or [''])[-1]
+            said = done.stdout
+            last_words = (done.stderr.strip().splitlines() or [f'exit code {done.returncode}'])[-1]
         except subprocess.TimeoutExpired as late:
             said, last_words = (late.stdout or b'').decode(), f'after {_TIMEOUT_S:.0f} s'
-        lines = [line for line in said.splitlines() if line.startswith('["')]
-        before = len(found)
-        found |= {name: (version, f'{error}: {last_words}' if error == _ENDED else error)
-                  for name, version, error in map(json.loads, lines)}
-        if len(found) == before:  # not even the first one was tried
-            found |= dict.fromkeys(remaining, ('', 'Python does not start'))
+        results = {name: (version, error) for name, version, error in map(
+            json.loads, (line for line in said.splitlines() if line.startswith('["')))}
+        if not results:  # not even the first one was tried
+            results = dict.fromkeys(remaining, ('', f'Python does not start: {last_words}'))
+        for name, (version, error) in results.items():
+            if error == _ENDED and name not in again:
+                again.add(name)
+            else:
+                found[name] = version, f'{error}: {last_words}' if error == _ENDED else error
         remaining = [name for name in remaining if name not in found]
     return found
 

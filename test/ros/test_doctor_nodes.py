@@ -1,5 +1,6 @@
 """What `instseg doctor` finds of running nodes: real ones, each broken in one way."""
 
+import contextlib
 import json
 import os
 import threading
@@ -67,6 +68,9 @@ class Pipeline:
 
         self._rig.until(lambda: time.monotonic() - start > seconds, act)
         return observer.seen()
+
+    def until(self, happened):
+        self._rig.until(happened)
 
     def faults(self, *watching, **options):
         graph = self.watch(*watching, **options)
@@ -153,11 +157,13 @@ def test_two_publishers_of_one_topic(stages):
 def test_two_types_of_one_topic(stages):
     context = Context()  # one participant cannot have both
     rclpy.init(context=context)
-    other = Node('rival', context=context)
-    other.create_subscription(String, '/tracker/tracks', lambda _: None, 1)
-    found = only(stages.faults())
-    other.destroy_node()
-    context.try_shutdown()
+    with contextlib.ExitStack() as stack:
+        stack.callback(context.try_shutdown)
+        other = Node('rival', context=context)
+        stack.callback(other.destroy_node)
+        other.create_subscription(String, '/tracker/tracks', lambda _: None, 1)
+        stages.until(lambda: stages.camera.count_subscribers('/tracker/tracks'))
+        found = only(stages.faults())
     assert '/rival std_msgs/msg/String' in found.seen
 
 
