@@ -40,5 +40,6 @@ setup(
         'tracker_node = instseg_ros.ros.main:tracker_node',
         'overlay_node = instseg_ros.ros.main:overlay_node',
         'pipeline = instseg_ros.ros.main:pipeline',
+        'doctor = instseg_ros.commands.doctor:main',
     ]},
 )
