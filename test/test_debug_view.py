@@ -2,7 +2,7 @@
 
 import cv2
 from instseg_ros.core import segment_instances, SegmentationSettings
-from instseg_ros.core.debug_view import debug_view
+from instseg_ros.core.segmentation.debug_view import debug_view
 import numpy as np
 import pytest
 

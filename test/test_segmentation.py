@@ -5,13 +5,13 @@ from pathlib import Path
 import cv2
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from hypothesis.extra import numpy as arrays
-from instseg_ros.core import components, segmentation
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings, SettingsError
+from instseg_ros.core.segmentation import components, limits
 import numpy as np
 import pytest
 
 DATA = Path(__file__).resolve().parents[2] / 'shared' / 'data' / 'masks'
-DEFAULT = SegmentationSettings()
+DEFAULT = SegmentationSettings(size_threshold=20)
 TINY = SegmentationSettings(size_threshold=1)
 
 
@@ -232,7 +232,7 @@ def test_scores_of_a_crowd_do_not_depend_on_how_neighbours_are_found(monkeypatch
     crowd = segment_instances(mask, TINY)
     assert len(crowd) > 150
     for block in (1, 10000):
-        monkeypatch.setattr('instseg_ros.core.scores._BLOCK', block)
+        monkeypatch.setattr('instseg_ros.core.segmentation.scores._BLOCK', block)
         assert np.array_equal(segment_instances(mask, TINY).scores, crowd.scores)
 
 
@@ -283,7 +283,7 @@ def test_noise_of_all_classes():
 def test_of_noise_of_many_classes_the_large_components_are_kept(size):
     mask = np.random.default_rng(1).integers(0, 9, (90, 120), np.uint8)
     settings = SegmentationSettings(size_threshold=size, dist_threshold=0.0)
-    assert (components.without_specks(mask, size) != mask).any()
+    assert (limits.without_specks(mask, size) != mask).any()
     assert partition(segment_instances(mask, settings).labels) == plain_components(mask, size)
 
 
@@ -499,4 +499,4 @@ def test_noise_is_labelled_and_clean_masks_are_outlined(monkeypatch):
     segment_instances(np.random.default_rng(0).integers(0, 2, (99, 99), np.uint8),
                       SegmentationSettings(dist_threshold=0))
     assert taken == ['_outlined', '_labelled']
-    assert segmentation.MAX_INSTANCES == 65535
+    assert limits.MAX_INSTANCES == 65535

@@ -92,13 +92,13 @@ class Drawn:
     picture: npt.NDArray[np.uint8] | None
 
 
-def split_masks(masks: Sequence[Recorded], settings: SegmentationSettings, runs: bool
-                ) -> list[Split]:
+def split_masks(masks: Sequence[Recorded], settings: SegmentationSettings,
+                names: Mapping[int, str], runs: bool) -> list[Split]:
     """Make instances of recorded masks."""
     splits = []
     for recorded in masks:
         header, mask = recorded.decode('mono8')
-        instances = segment_instances(mask, settings)
+        instances = segment_instances(mask, settings, names)
         splits.append(Split(header, Packed(instances), describe(instances, header, runs)))
     return splits
 

@@ -30,6 +30,7 @@ from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, 
 from .writer import aside, BagWriter
 from .. import topics
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
+from ..core.class_names import VOC_NAMES
 from ..core.drawing import OverlaySettings
 from ..core.memory import InstanceMemory
 from ..topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
@@ -266,7 +267,7 @@ class _Run:
 
     def _split(self, masks: list[Recorded], workers: Executor) -> Future[list[Split]]:
         return workers.submit(split_masks, masks, self._options.segmentation,
-                              self._options.coco is not None)
+                              self.names or VOC_NAMES, self._options.coco is not None)
 
     def _track(self, batches: Iterable[_Batch], workers: Executor) -> Iterator[_Item]:
         """Follow the instances from frame to frame; the one place where order matters."""
@@ -305,7 +306,8 @@ class _Run:
         described: Described | Future[Described] = split.described
         if settings.memory:
             # With the worker's half, what :class:`Segmenter` returns.
-            instances = self._memory.update(alone, stamp_ns, settings.size_threshold)
+            instances = self._memory.update(
+                alone, stamp_ns, settings.smallest_area(alone.labels.shape))
         if instances is not alone:
             described = workers.submit(describe, Packed(instances), split.header,
                                        self._options.coco is not None)
