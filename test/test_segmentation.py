@@ -339,22 +339,6 @@ def test_lone_discs_are_kept_whole_at_every_size(radius):
     assert np.array_equal(result.labels, mask)
 
 
-def test_slits_cut_what_fills_its_hull():
-    mask = np.zeros((80, 100), np.uint8)
-    mask[10:70, 10:90] = 1
-    mask[10:35, 48:52] = mask[45:70, 48:52] = 0
-    assert np.count_nonzero(mask) > 0.93 * 60 * 80
-    assert len(segment_instances(mask, DEFAULT)) == 2
-
-
-@pytest.mark.parametrize('scale, count', [(1, 1), (2, 2)])
-def test_what_is_a_few_pixels_wide_is_not_cut(scale, count):
-    mask = np.zeros((20, 20), np.uint8)
-    mask[6:12, 3:9] = mask[6:12, 11:17] = mask[9, 9:11] = 1
-    mask = mask.repeat(scale, axis=0).repeat(scale, axis=1)
-    assert len(segment_instances(mask, DEFAULT)) == count
-
-
 @pytest.mark.parametrize('radius', [8, 15, 30, 60, 120])
 @pytest.mark.parametrize('share', [1.7, 1.9])
 def test_two_touching_discs_are_cut_in_halves_at_every_size(radius, share):

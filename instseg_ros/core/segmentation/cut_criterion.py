@@ -129,7 +129,7 @@ def neck_limit(whole_concavity: float, parts_concavity: float, size_ratio: float
     return math.exp(a.limit + a.whole_concavity * whole_concavity ** 2
                     + a.parts_concavity * parts_concavity ** 2
                     + a.size_ratio * math.log(size_ratio) + a.elongation * math.log(elongation)
-                    + a.heads * heads)
+                    + heads * (a.heads + a.heads_size_ratio * math.log(size_ratio)))
 
 
 def cut_between(one: Region, other: Region, both: Region, contact: Contact) -> Cut:
