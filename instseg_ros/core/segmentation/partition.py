@@ -37,44 +37,61 @@ def partition(parts: Parts, component: Component, min_area: int) -> list[tuple[i
     """
     x0, y0, x1, y1 = component.box
     inside, shape = component.inside, (y1 - y0, x1 - x0)
-    cells = parts.part_of.astype(np.uint16).take(parts.graph.labels)
-    labels = np.zeros(inside.shape, np.uint16)
+    cells = parts.part_of.astype(np.min_scalar_type(len(parts))).take(parts.graph.labels)
+    labels = np.zeros(inside.shape, cells.dtype)
     np.multiply(upsampled(cells, shape), inside[1:-1, 1:-1], out=labels[1:-1, 1:-1])
     found: dict[int, Component] = {}
     for k in range(1, len(parts) + 1):
         place = _place((cells == k).view(np.uint8), shape)
         crop = labels[place]
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats((crop == k).view(np.uint8))
-        main = int(stats[1:, cv2.CC_STAT_AREA].argmax()) + 1 if count > 1 else 0
-        large = main and stats[main, cv2.CC_STAT_AREA] >= max(min_area, 1)
-        if large:
-            found[k] = _component(pieces == main, x0 - 1 + place[1].start,
-                                  y0 - 1 + place[0].start)
-        if count > 2 or not large:
-            crop[(pieces > 0) & (pieces != main if large else True)] = 0
+        pixels = (crop == k).view(np.uint8)
+        main = _main_piece(pixels)
+        if main is not None:
+            part = _component(main, x0 - 1 + place[1].start, y0 - 1 + place[0].start)
+            if part.area >= max(min_area, 1):
+                found[k] = part
+            else:
+                main = None
+        if main is not pixels:
+            # Orphan fragments, and what is too small.
+            crop[pixels.view(np.bool_) if main is None else pixels > main] = 0
     if not found:
         return [(1, component)]
     if sum(part.area for part in found.values()) < component.area:
         before = labels.copy()
         grow(labels, inside, inside.size)
         for k in np.unique(labels[labels != before]).tolist():
-            found[k] = _component(labels == k, x0 - 1, y0 - 1)
+            found[k] = _component((labels == k).view(np.uint8), x0 - 1, y0 - 1)
     return list(found.items())
 
 
 def _place(cells: npt.NDArray[np.uint8], shape: tuple[int, int]) -> tuple[slice, slice]:
     """Return where the pixels of the non-zero cells are, with a frame of one pixel."""
     x, y, w, h = cv2.boundingRect(cells)
-    (top, bottom), (left, right) = (
-        (-((count - 2 * first * size) // (2 * count)), -((count - 2 * last * size) // (2 * count)))
-        for first, last, count, size in zip((y, x), (y + h, x + w), cells.shape, shape))
-    return slice(top, bottom + 2), slice(left, right + 2)
+
+    def first(cell: int, cells: int, pixels: int) -> int:
+        return -((cells - 2 * cell * pixels) // (2 * cells))
+
+    (rows, columns), (height, width) = cells.shape, shape
+    return (slice(first(y, rows, height), first(y + h, rows, height) + 2),
+            slice(first(x, columns, width), first(x + w, columns, width) + 2))
 
 
-def _component(pixels: npt.NDArray[np.bool_], left: int, top: int) -> Component:
-    """Return the component of pixels in a crop whose first pixel is at left, top."""
-    contours, _ = cv2.findContours(pixels.view(np.uint8), cv2.RETR_EXTERNAL,
-                                   cv2.CHAIN_APPROX_SIMPLE)
+def _main_piece(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+    """Return the largest 8-connected piece: the same array if there is no other, None of none."""
+    _, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if hierarchy is None:
+        return None
+    if np.count_nonzero(hierarchy[0, :, 3] < 0) == 1:
+        return pixels
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return (pieces == largest).view(np.uint8)
+
+
+def _component(pixels: npt.NDArray[np.uint8], left: int, top: int) -> Component:
+    """Return the component of the pixels of a crop whose first pixel is at left, top."""
+    contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     x, y, w, h = cv2.boundingRect(contours[0])
     crop = np.zeros((h + 2, w + 2), np.uint8)
     crop[1:-1, 1:-1] = pixels[y:y + h, x:x + w]
@@ -82,13 +99,13 @@ def _component(pixels: npt.NDArray[np.bool_], left: int, top: int) -> Component:
                      contours[0] + np.array([left, top], np.int32), crop, has_holes=True)
 
 
-def grow(labels: npt.NDArray[np.uint16], inside: npt.NDArray[np.uint8], steps: int) -> None:
+def grow(labels: npt.NDArray[Any], inside: npt.NDArray[np.uint8], steps: int) -> None:
     """
     Let labels grow over their component, a pixel a step, where no other label is yet.
 
     Parameters
     ----------
-    labels : ndarray of shape (h, w), uint16
+    labels : ndarray of shape (h, w), uint8 or uint16
         Changed in place; 0 where labels may grow.
     inside : ndarray of shape (h, w), uint8
         Labels grow where it is non-zero.
