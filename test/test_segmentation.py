@@ -1,7 +1,5 @@
 """What segment_instances promises, as properties of any mask and as drawn cases."""
 
-from pathlib import Path
-
 import cv2
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from hypothesis.extra import numpy as arrays
@@ -10,7 +8,6 @@ from instseg_ros.core.segmentation import components, limits
 import numpy as np
 import pytest
 
-DATA = Path(__file__).resolve().parents[2] / 'shared' / 'data' / 'masks'
 DEFAULT = SegmentationSettings(size_threshold=20)
 TINY = SegmentationSettings(size_threshold=1)
 
@@ -194,16 +191,17 @@ def test_an_object_elsewhere_changes_nothing_here(mask, radius, class_id):
 @examples(40)
 @given(scenes())
 def test_idempotent_on_separate_objects(mask):
-    """What was cut once, and drawn apart as classes of its own, is not cut again."""
-    mask = np.where(mask > 0, np.uint8(1), np.uint8(0))
+    """What touches no other instance is the same instance when it is alone."""
     first = segment_instances(mask, DEFAULT)
-    alone = first.labels * (cv2.erode(first.labels, np.ones((3, 3))) ==
-                            cv2.dilate(first.labels, np.ones((3, 3))))
+    apart = 0
     for k in range(1, len(first) + 1):
-        if first.areas[k - 1] == np.count_nonzero(alone == k):
-            again = segment_instances((first.labels == k).astype(np.uint8), DEFAULT)
-            assert len(again) == 1
-            assert np.array_equal(again.labels == 1, first.labels == k)
+        pixels = first.labels == k
+        around = cv2.dilate(pixels.view(np.uint8), np.ones((3, 3), np.uint8)) != 0
+        if not (first.labels[around & ~pixels] > 0).any():
+            apart += 1
+            alone = np.where(pixels, first.class_ids[k - 1], np.uint8(0))
+            assert np.array_equal(segment_instances(alone, DEFAULT).labels == 1, pixels)
+    assert apart or len(first) != 1
 
 
 # --- refusals -----------------------------------------------------------------------------------
@@ -433,42 +431,6 @@ def test_config_mode_changes_no_result():
     mask = disc_pair(30, 50)
     assert np.array_equal(segment_instances(mask, DEFAULT).labels,
                           segment_instances(mask, DEFAULT.changed(config_mode=True)).labels)
-
-
-# --- real masks ---------------------------------------------------------------------------------
-
-def quality(kind, every):
-    """Return panoptic quality and whether each instance is right, and the scores."""
-    files = sorted((DATA / kind).glob('*.npz'))[::every]
-    if not files:
-        pytest.skip(f'{DATA / kind} is not here')
-    total = found = true = 0
-    right, scores = [], []
-    for file in files:
-        data = np.load(file)
-        result = segment_instances(data['semantic'], DEFAULT)
-        n, m = len(result), len(data['class_ids'])
-        both = np.bincount(
-            result.labels.ravel().astype(np.int64) * (m + 1) + data['instances'].ravel(),
-            minlength=(n + 1) * (m + 1)).reshape(n + 1, m + 1)
-        iou = both[1:, 1:] / (both[1:].sum(1)[:, None] + both[:, 1:].sum(0)
-                              - both[1:, 1:])
-        iou = iou * (result.class_ids[:, None] == data['class_ids'])
-        total, found, true = total + iou[iou > 0.5].sum(), found + n, true + m
-        right += (iou > 0.5).any(axis=1).tolist()
-        scores += result.scores.tolist()
-    return 2 * total / (found + true), np.array(right), np.array(scores)
-
-
-def test_quality_on_photos_and_scores_that_tell():
-    pq, right, scores = quality('coco_voc20', 1)
-    assert pq >= 0.72
-    higher = (scores[right][:, None] > scores[~right]).mean()
-    assert higher + (scores[right][:, None] == scores[~right]).mean() / 2 >= 0.75
-
-
-def test_quality_on_nuclei():
-    assert quality('nuclei', 2)[0] >= 0.88
 
 
 def test_noise_is_labelled_and_clean_masks_are_outlined(monkeypatch):

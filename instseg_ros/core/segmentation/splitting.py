@@ -59,19 +59,28 @@ def split(found: Sequence[Found], dist_threshold: float, min_area: int,
         Classes that are cut between heads, too.
 
     """
-    # What is convex is one object, and what is too small to be two.
+    if dist_threshold == 0:
+        yield from (Split(class_id, component, [Piece(component)], [])
+                    for class_id, component in found)
+        return
+
+    def may_be_two(component: Component) -> bool:
+        return component.area >= 2 * min_area
+
+    # What is convex has no necks.
     doubtful = [component for _, component in found
-                if dist_threshold > 0 and component.area >= 2 * min_area and not component.is_solid]
+                if may_be_two(component) and not component.is_solid]
     graphs = dict(zip(doubtful, basin_graphs(doubtful), strict=True))
     for class_id, component in found:
         one = Split(class_id, component, [Piece(component)], [])
         if component in graphs:
             _cut(one, 0, graphs[component], dist_threshold, min_area)
-            for k in range(len(one.pieces) - 1, -1, -1) if class_id in upright else ():
-                piece = one.pieces[k].component
-                graph = head_graph(piece) if piece.area >= 2 * min_area else None
-                if graph:
-                    _cut(one, k, graph, dist_threshold, min_area)
+        # From the last piece on: those before keep their places.
+        for k in reversed(range(len(one.pieces))) if class_id in upright else ():
+            piece = one.pieces[k].component
+            graph = head_graph(piece) if may_be_two(piece) else None
+            if graph:
+                _cut(one, k, graph, dist_threshold, min_area)
         yield one
 
 
