@@ -82,6 +82,21 @@ def waist():
     return mask
 
 
+def end_to_end():
+    """Draw two long objects whose ends just touch."""
+    mask = np.zeros((320, 120), np.uint8)
+    for y in (80, 223):
+        cv2.ellipse(mask, (60, y), (18, 72), 0, 0, 360, 1, -1)
+    return mask
+
+
+def arc():
+    """Draw a bent bar, whose digital outline has ripples."""
+    mask = np.zeros((300, 300), np.uint8)
+    cv2.ellipse(mask, (150, 150), (100, 100), 0, 0, 250, 1, 34)
+    return mask
+
+
 def disc(radius=60):
     """Draw a disc."""
     mask = np.zeros((2 * radius + 5, 2 * radius + 5), np.uint8)
@@ -123,6 +138,8 @@ GATES = {
         count(people((150, 60, 200), (190, 60, 200), heads=False)) == 1),
     'one person': lambda: count(arms_away()) == 1,
     'trunk and legs are one': lambda: count(waist()) == 1,
+    'two long objects end to end': lambda: count(end_to_end()) == 2,
+    'ripples are no necks': lambda: count(arc(), TRUE.changed(dist_threshold=1.0)) == 1,
 }
 # Each constant, and extremes of it.
 EXTREMES = {
