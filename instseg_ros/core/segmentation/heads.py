@@ -22,9 +22,16 @@ from .region_graph import RegionGraph, shapes
 from .watershed import distance_map
 
 
+# Rows, or more, of a component in which its outline is looked at.
+_LINES = 150
+
+
 def head_graph(component: Component) -> RegionGraph | None:
     """Return what is under each head of a component as regions; None if it has not two heads."""
     inside = component.inside[1:-1, 1:-1]
+    # A head is several of these lines high and wide.
+    step = max(len(inside) // _LINES, 1)
+    inside = inside[step // 2::step, step // 2::step]
     height, width = inside.shape
     profile = height - inside.argmax(axis=0)
     heads = peaks(profile, algorithm.ALGORITHM.head_prominence * height)

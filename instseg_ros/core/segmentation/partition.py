@@ -45,23 +45,25 @@ def partition(parts: Parts, component: Component, min_area: int) -> list[tuple[i
         place = _place((cells == k).view(np.uint8), shape)
         crop = labels[place]
         pixels = (crop == k).view(np.uint8)
-        main = _main_piece(pixels)
-        if main is not None:
-            part = _component(main, x0 - 1 + place[1].start, y0 - 1 + place[0].start)
-            if part.area >= max(min_area, 1):
-                found[k] = part
-            else:
-                main = None
-        if main is not pixels:
-            # Orphan fragments, and what is too small.
-            crop[pixels.view(np.bool_) if main is None else pixels > main] = 0
+        part = _largest_piece(pixels, x0 - 1 + place[1].start, y0 - 1 + place[0].start)
+        if part and part.area >= max(min_area, 1):
+            found[k] = part
     if not found:
         return [(1, component)]
     if sum(part.area for part in found.values()) < component.area:
+        # Orphan fragments, and what is too small, go to the neighbours that grow over them.
+        labels = np.zeros(inside.shape, np.uint16)
+        left, top = 1 - x0, 1 - y0
+        for k, part in found.items():
+            a, b, c, d = part.box
+            cv2.copyTo(np.full((d - b, c - a), k, np.uint16), part.inside[1:-1, 1:-1],
+                       labels[b + top:d + top, a + left:c + left])
         before = labels.copy()
         grow(labels, inside, inside.size)
         for k in np.unique(labels[labels != before]).tolist():
-            found[k] = _component((labels == k).view(np.uint8), x0 - 1, y0 - 1)
+            grown = _largest_piece((labels == k).view(np.uint8), x0 - 1, y0 - 1)
+            if grown:
+                found[k] = grown
     return list(found.items())
 
 
@@ -77,26 +79,27 @@ def _place(cells: npt.NDArray[np.uint8], shape: tuple[int, int]) -> tuple[slice,
             slice(first(x, columns, width), first(x + w, columns, width) + 2))
 
 
-def _main_piece(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
-    """Return the largest 8-connected piece: the same array if there is no other, None of none."""
-    _, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+def _largest_piece(pixels: npt.NDArray[np.uint8], left: int, top: int) -> Component | None:
+    """
+    Return the largest 8-connected piece of a crop, None of an empty one.
+
+    The crop is framed by 0; its first pixel is at left, top.
+    """
+    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     if hierarchy is None:
         return None
-    if np.count_nonzero(hierarchy[0, :, 3] < 0) == 1:
-        return pixels
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
-    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return (pieces == largest).view(np.uint8)
-
-
-def _component(pixels: npt.NDArray[np.uint8], left: int, top: int) -> Component:
-    """Return the component of the pixels of a crop whose first pixel is at left, top."""
-    contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    x, y, w, h = cv2.boundingRect(contours[0])
-    crop = np.zeros((h + 2, w + 2), np.uint8)
-    crop[1:-1, 1:-1] = pixels[y:y + h, x:x + w]
-    return Component(cv2.countNonZero(crop), (x + left, y + top, x + left + w, y + top + h),
-                     contours[0] + np.array([left, top], np.int32), crop, has_holes=True)
+    outer, = (hierarchy[0, :, 3] < 0).nonzero()
+    if len(outer) > 1:
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
+        largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+        return _largest_piece((pieces == largest).view(np.uint8), left, top)
+    contour = contours[int(outer[0])]
+    x, y, w, h = cv2.boundingRect(contour)
+    framed = pixels[y - 1:y + h + 1, x - 1:x + w + 1]
+    x, y = x + left, y + top
+    return Component(cv2.countNonZero(framed), (x, y, x + w, y + h),
+                     contour + np.array([left, top], np.int32), framed,
+                     has_holes=len(hierarchy[0]) > 1)
 
 
 def grow(labels: npt.NDArray[Any], inside: npt.NDArray[np.uint8], steps: int) -> None:

@@ -65,11 +65,9 @@ def split(found: Sequence[Found], dist_threshold: float, min_area: int,
         return
 
     def may_be_two(component: Component) -> bool:
-        return component.area >= 2 * min_area
+        return component.area >= 2 * min_area and not component.is_solid
 
-    # What is convex has no necks.
-    doubtful = [component for _, component in found
-                if may_be_two(component) and not component.is_solid]
+    doubtful = [component for _, component in found if may_be_two(component)]
     graphs = dict(zip(doubtful, basin_graphs(doubtful), strict=True))
     for class_id, component in found:
         one = Split(class_id, component, [Piece(component)], [])

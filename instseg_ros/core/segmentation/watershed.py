@@ -28,6 +28,10 @@ from .cut_criterion import Contact, Region
 from .region_graph import RegionGraph, shapes
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
+# Blocks along a cell at least: a third of the time of 1920x1080 and the same quality.
+_BLOCKS = 2.5
+# Share of a component that its blocks must cover; in photos they cover at least 0.917.
+_COVERED = 0.9
 # Steps of a cell in which distances are compared: plateaus of the digital distance are flat.
 _LEVELS = 64
 
@@ -36,7 +40,8 @@ def distance_map(component: Component) -> npt.NDArray[np.float32]:
     """
     Return the distance to the outline, on a grid that has about 1000 cells in the component.
 
-    Measured on all pixels and reduced by the maximum, which keeps necks of any width.
+    Reduced by the maximum, which keeps necks of any width. In large components distances are
+    measured between blocks of pixels, which are inside where all of their pixels are.
 
     Parameters
     ----------
@@ -50,8 +55,14 @@ def distance_map(component: Component) -> npt.NDArray[np.float32]:
 
     """
     inside = component.inside
-    distance: npt.NDArray[Any] = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     scale = math.sqrt(component.area / algorithm.ALGORITHM.grid_cells)
+    step = int(scale / _BLOCKS) or 1
+    blocks = _blocks(inside, step)
+    if cv2.countNonZero(blocks) * step ** 2 < _COVERED * component.area:
+        # Thin strokes or full of specks: blocks would tear it.
+        step, blocks = 1, inside
+    scale /= step
+    distance: npt.NDArray[Any] = cv2.distanceTransform(blocks, cv2.DIST_L2, 5)
     if scale <= 1:
         return distance
     side = math.ceil(scale) | 1
@@ -62,6 +73,17 @@ def distance_map(component: Component) -> npt.NDArray[np.float32]:
     np.divide(distance.take(rows, axis=0).take(columns, axis=1), np.float32(scale),
               out=reduced[1:-1, 1:-1])
     return reduced
+
+
+def _blocks(inside: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
+    """Return which blocks of ``step`` x ``step`` pixels are inside, framed by zeros."""
+    if step == 1:
+        return inside
+    eroded = cv2.erode(inside, np.ones((step, step), np.uint8))
+    middle = eroded[1 + step // 2:-1:step, 1 + step // 2:-1:step]
+    blocks = np.zeros((middle.shape[0] + 2, middle.shape[1] + 2), np.uint8)
+    blocks[1:-1, 1:-1] = middle
+    return blocks
 
 
 def samples(count: int, size: int) -> npt.NDArray[np.intp]:
