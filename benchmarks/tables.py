@@ -1,14 +1,13 @@
 """
 Make the tables of ``docs/method.md`` from ``benchmarks/results/*.json``.
 
-``python benchmarks/tables.py`` replaces what stands between ``<!-- NAME -->`` and ``<!-- end -->``.
+``python benchmarks/tables.py`` replaces what is between ``<!-- NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-import re
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = ROOT / 'docs' / 'method.md'
@@ -81,8 +80,8 @@ def main() -> None:
     for name, table in (('quality', quality_table), ('halves', halves_table),
                         ('boxes', boxes_table), ('sensitivity', sensitivity_table),
                         ('speed', speed_table)):
-        text = re.sub(rf'(?s)(<!-- {name} -->\n).*?(<!-- end -->)',
-                      lambda found, made=table(): f'{found[1]}\n{made}\n\n{found[2]}', text)
+        before, rest = text.split(f'<!-- {name} -->\n')
+        text = f'{before}<!-- {name} -->\n\n{table()}\n\n' + rest[rest.index('<!-- end -->'):]
     METHOD.write_text(text)
 
 

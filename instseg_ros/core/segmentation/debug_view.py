@@ -261,7 +261,8 @@ def _mosaic(view: DebugView, settings: SegmentationSettings, count: int,
     if left_out > 0:
         lines.append((f'... and {left_out} more', _DIM))
     if not view.reasons:
-        lines.append(('every component is one object: convex, too small, or with a single peak', _DIM))
+        lines.append(('every component is one object: convex, too small, or with one peak',
+                      _DIM))
     for line, colour in lines:
         cv2.putText(sheet, line, (6, y), _FONT, 0.42, colour, 1, cv2.LINE_AA)
         y += _LINE
