@@ -155,11 +155,11 @@ def debug_view(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
                 here = component.inside[1:-1, 1:-1] != 0
                 labels = upsampled(parts.graph.labels, here.shape)
                 regions[y0:y1, x0:x1][here] = labels[here] + regions.max()
-                scale = math.sqrt(parts.graph.cell_area)
+                scale = np.float32(math.sqrt(parts.graph.cell_area))
                 depth = upsampled(parts.graph.distance, here.shape) * scale
                 for k, region in enumerate(parts.graph.regions, 1):
                     y, x = divmod(int(np.where(labels == k, depth, -1).argmax()), x1 - x0)
-                    peaks.append((x0 + x, y0 + y, region.half_width * scale))
+                    peaks.append((x0 + x, y0 + y, region.half_width * float(scale)))
                 decisions += [(cut, is_cut, class_id, x0 + x, y0 + y)
                               for cut, is_cut, x, y in _decided(parts, labels, depth)]
     decisions.sort(key=lambda decision: decision[0].ratio)

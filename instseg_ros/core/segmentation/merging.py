@@ -112,7 +112,10 @@ def merge(graph: RegionGraph, dist_threshold: float, min_area: float) -> Parts:
         del alive[b]
         beside = {c: contact for c, (contact, _) in around.pop(b).items()}
         for c, (contact, _) in around[a].items():
-            beside[c] = Contact(*map(max, contact, beside[c])) if c in beside else contact
+            if c in beside:
+                contact = Contact(max(contact.saddle, beside[c].saddle),
+                                  contact.heads or beside[c].heads)
+            beside[c] = contact
         around[a] = {}
         for c in beside.keys() - {a, b}:
             around[c].pop(b, None)

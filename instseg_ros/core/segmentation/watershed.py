@@ -255,15 +255,15 @@ def basin_graphs(components: Sequence[Component]) -> list[RegionGraph]:
         regions[owner[top]].append(Region(peaks[top], *shape))
         numbers[top] = len(regions[owner[top]])
     numbers = [numbers[top] for top in parent]
-    labels = np.array(numbers, np.uint16)[labels]
+    numbered = np.array(numbers, np.uint16)[labels]
     # A cell without a distance can still have pixels of the component, at its outline.
-    cv2.copyTo(cv2.dilate(labels, _NEIGHBOURS), (labels == 0).view(np.uint8), labels)
+    cv2.copyTo(cv2.dilate(numbered, _NEIGHBOURS), (numbered == 0).view(np.uint8), numbered)
     contacts: list[dict[tuple[int, int], Contact]] = [{} for _ in components]
     for saddle, a, b in meetings:
         one, other = sorted((numbers[a], numbers[b]))
         if one != other:
             contacts[owner[a]].setdefault((one, other), Contact(saddle))
-    return [RegionGraph(distances[place][1:-1, 1:-1], labels[place][1:-1, 1:-1], found, meeting,
+    return [RegionGraph(distances[place][1:-1, 1:-1], numbered[place][1:-1, 1:-1], found, meeting,
                         component.area / sum(region.area for region in found))
             for place, found, meeting, component in zip(places, regions, contacts, components,
                                                         strict=True)]
