@@ -14,8 +14,8 @@ sys.path.insert(0, str(ROOT))
 from instseg_ros.cameras.synthetic import CLASS_NAMES, SyntheticScene  # noqa: E402, I100
 from instseg_ros.core import segment_instances, SegmentationSettings, Segmenter  # noqa: E402
 from instseg_ros.core import Tracker, TrackingSettings  # noqa: E402
-from instseg_ros.core.segmentation.debug_view import debug_view  # noqa: E402
 from instseg_ros.core.drawing import draw_overlay, OverlaySettings  # noqa: E402
+from instseg_ros.core.segmentation.debug_view import debug_view  # noqa: E402
 
 PICTURES = ROOT / 'docs' / 'images'
 MASKS = ROOT.parent / 'shared' / 'data' / 'masks'

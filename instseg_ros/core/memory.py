@@ -16,8 +16,8 @@ from .association import assign
 from .class_names import VOC_NAMES
 from .instances import Instances
 from .motion import Motion
-from .segmentation.oriented_boxes import oriented_box
 from .segmentation import segment_instances, SegmentationSettings
+from .segmentation.oriented_boxes import oriented_box
 
 SETTLED_FRAMES = 2    # frames after its first in which an object must have stood alone
 INSIDE = 0.35         # share of an expected object inside an instance that says: it is in there

@@ -96,7 +96,7 @@ class Cut(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """The neck ratio over its limit; a cut is made where it is below ``dist_threshold``."""
+        """Return the neck ratio over its limit; below ``dist_threshold`` a cut is made."""
         return self.neck_ratio / self.neck_limit
 
     def margin(self, dist_threshold: float) -> float:

@@ -8,6 +8,7 @@ References
 ----------
 Zhao and Nevatia: Tracking multiple humans in complex situations, PAMI 2004, find heads as peaks
 of the outline of foreground.
+
 """
 
 from __future__ import annotations

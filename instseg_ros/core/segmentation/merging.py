@@ -6,6 +6,7 @@ References
 Adams and Bischof: Seeded region growing, PAMI 1994. Haris, Efstratiadis, Maglaveras and
 Katsaggelos: Hybrid image segmentation using watersheds and fast region merging, IEEE
 Transactions on Image Processing 1998: a region adjacency graph with a queue of its edges.
+
 """
 
 from __future__ import annotations

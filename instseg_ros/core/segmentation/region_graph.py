@@ -5,6 +5,7 @@ References
 ----------
 Tremeau and Colantoni: Regions adjacency graph applied to color image segmentation, IEEE
 Transactions on Image Processing, 2000.
+
 """
 
 from __future__ import annotations

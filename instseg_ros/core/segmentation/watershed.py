@@ -10,6 +10,7 @@ References
 Beucher and Lantuejoul: Use of watersheds in contour detection, 1979. Vincent and Soille:
 Watersheds in digital spaces, PAMI 1991. Borgefors: Distance transformations in digital images,
 CVGIP 1986 (``cv2.distanceTransform``).
+
 """
 
 from __future__ import annotations
