@@ -223,15 +223,15 @@ class Results:
 
 
 def whole_mask(instances: Instances, view: FloorView) -> np.ndarray:
-    """Return the middle of each mask laid onto the floor as a whole."""
-    y, x = instances.labels.nonzero()
-    owners = instances.labels[y, x].astype(int) - 1
-    points = view.to_floor(np.column_stack([x, y]))
-    there = np.isfinite(points[:, 0])
-    counts = np.bincount(owners[there], minlength=len(instances))
-    with np.errstate(invalid='ignore', divide='ignore'):
-        return np.column_stack([np.bincount(owners[there], points[there, i],
-                                            minlength=len(instances)) / counts for i in (0, 1)])
+    """Return the median of each mask laid onto the floor as a whole."""
+    middles = np.full((len(instances), 2), np.nan)
+    for k in range(len(instances)):
+        y, x = (instances.labels == k + 1).nonzero()
+        points = view.to_floor(np.column_stack([x, y]))
+        points = points[np.isfinite(points[:, 0])]
+        if len(points):
+            middles[k] = np.median(points, axis=0)
+    return middles
 
 
 def box_bottom(instances: Instances, view: FloorView) -> np.ndarray:
@@ -340,6 +340,9 @@ def report(results: Results) -> None:
             ('position, side cut', 'd2', lambda r: r['side'] and not r['cut']),
             ('people', 'd2', lambda r: foot(r) and r['kind'] == PERSON),
             ('boxes', 'd2', lambda r: foot(r) and r['kind'] == BOX),
+            *((f'stated {a}-{b} of distance', 'd2', lambda r, a=a, b=b: foot(r) and
+               a <= r['stated'] / r['distance'] < b) for a, b in
+              ((0, 0.03), (0.03, 0.06), (0.06, 0.1), (0.1, 0.2), (0.2, 9))),
             *((f'{a}-{b} m', 'd2', lambda r, a=a, b=b: foot(r) and a <= r['distance'] < b)
               for a, b in BINS),
             ('velocity', 'v2', lambda r: foot(r) and r['age'] > 1)):

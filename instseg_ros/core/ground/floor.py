@@ -160,16 +160,25 @@ class FloorView:
             self.height / down[meets])[:, None]
         return points
 
-    def axes(self, bearing: float) -> npt.NDArray[np.float64]:
-        """Return the unit vectors away from the camera and to the left of that, as columns."""
-        c, s = math.cos(bearing), math.sin(bearing)
-        x, y = self.forward.tolist()
-        away = (x * c - y * s, y * c + x * s)
-        return np.array([[away[0], -away[1]], [away[1], away[0]]])
+    def axes(self, bearings: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """
+        Return the directions away from the camera, and to the left of that, at bearings.
 
-    def point(self, bearing: float, distance: float) -> npt.NDArray[np.float64]:
-        """Return the floor point at a bearing, to the left of ``forward``, and a distance."""
-        return self.pose.translation[:2] + distance * self.axes(bearing)[:, 0]
+        Parameters
+        ----------
+        bearings : ndarray of shape (N,)
+            Radians to the left of ``forward``.
+
+        Returns
+        -------
+        ndarray of shape (N, 2, 2), float64
+            Unit vectors as columns.
+
+        """
+        c, s = np.cos(bearings), np.sin(bearings)
+        x, y = self.forward.tolist()
+        away_x, away_y = x * c - y * s, y * c + x * s
+        return np.stack([away_x, -away_y, away_y, away_x], axis=-1).reshape(-1, 2, 2)
 
     def directions(self, pixels: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the rays of pixels (N, 2) in the frame of the floor, (N, 3)."""

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 _FRONT = 0.2          # of the contact edge, by distance: what lies nearest
 _BACK = 0.9           # and what lies farthest
 _VISIBLE = 1 / 3      # of the contact edge must be free for it to count as seen
+_LEAST_REACH = 0.3    # metres, or three pixels, that a contact edge may reach away at least
 _ROUGHNESS = 2.6      # outline noise, in standard deviations, that looks like depth
-_DEPTH = 0.8          # depth of what stands upright in widths, where it cannot be seen
-_PLACE = 0.12         # standard deviation of the place in widths, since the depth is not known
+_DEPTH = 0.5          # metres: what is less wide than twice that is as deep as it is wide
+_PLACE = 0.2          # standard deviation of the place in widths, since the depth is not known
 _CORNERS = 12
 
 
@@ -89,108 +90,156 @@ def measure(instances: Instances, edges: ContactEdges, view: FloorView, noise: N
         Height in metres and its standard deviation as remembered, NaN where it is not.
 
     """
-    count, h = len(instances), view.height
-    result = Measured(
-        np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan), np.zeros((count, 2, 2)),
-        *np.full((2, count), np.nan), np.full(count, np.inf), *np.zeros((3, count), bool),
-        flat.copy(), np.full((count, 3), np.nan))
-    if h <= 0:
+    count, height, focal = len(instances), view.height, float(view.camera.matrix[1, 1])
+    result = _nothing(count, flat, edges.side_cut)
+    if height <= 0 or not len(edges.owners):
         return result
-    focal = float(view.camera.matrix[1, 1])
-    starts = np.searchsorted(edges.owners, np.arange(count + 1))
-    ranges, states = edges.ranges, edges.states
-    result.side_cut[:] = edges.side_cut
-    for k in range(count):
-        piece = slice(starts[k], starts[k + 1])
-        far, state, bearings = ranges[piece], states[piece], edges.bearings[piece]
-        if not len(far):
-            continue
-        nearest = far.min()
-        right, left = edges.sides[k]
-        spread = min(left - right, math.pi / 2)
-        middle = (left + right) / 2
-        if flat[k] and math.isfinite(nearest):
-            _measure_flat(result, k, instances, view, noise)
-            result.cut[k] = np.count_nonzero(state == CUT) > len(state) * (1 - _VISIBLE)
-            continue
-        pixel = _metres_per_pixel(nearest, h, focal)  # inf where nearest is
-        width = 2 * nearest * math.tan(spread / 2)
-        group = far <= nearest + max(width, 0.3, 3 * pixel)
-        seen = group & (state == FREE)
-        low = far <= np.quantile(far[group], 0.5, method='higher')
-        cut, hidden = (np.count_nonzero(low & (state == s)) for s in (CUT, HIDDEN))
-        visible = (math.isfinite(nearest)
-                   and np.count_nonzero(low & seen) >= _VISIBLE * np.count_nonzero(low))
-        if visible:
-            ordered = np.sort(far[seen])
-            front, back = ordered[[int(_FRONT * (len(ordered) - 1)),
-                                   int(_BACK * (len(ordered) - 1))]]
-            pixel = _metres_per_pixel(front, h, focal)
-            contact_width = front * min(np.ptp(bearings[seen]), 1.5)
-            depth = min(max(back - front - _ROUGHNESS * noise.pixels * pixel,
-                            contact_width * _DEPTH / 2), contact_width / 2)
-            distance = front + depth
-            along = noise.pixels * pixel
-            unseen = 1 - np.count_nonzero(low & seen) / np.count_nonzero(low)
-            shape = math.hypot(_PLACE * contact_width, unseen * width / 2)
-            near = bearings[group]
-            bearing = (near.min() + near.max()) / 2
-        else:
-            result.cut[k], result.hidden[k] = cut > 0 and cut >= hidden, hidden > cut
-            hider = edges.hiders[piece][low].max()
-            distance, along = _distance_by_height(edges, k, h, focal, noise, known_heights[k],
-                                                  (min(hider, nearest), nearest))
-            shape, bearing = distance * math.tan(spread / 2) / 2, middle
-        if not math.isfinite(distance):
-            continue
-        width = 2 * distance * math.tan(spread / 2)
-        across = noise.pixels * distance / focal
-        if edges.side_cut[k]:
-            across = math.hypot(across, width / 4)
-        place = view.point(bearing, distance)
-        result.positions[k] = place
-        turned = view.axes(bearing)
-        result.noise[k] = turned @ np.diag([along ** 2, across ** 2]) @ turned.T
-        result.bias[k] = turned @ np.diag([shape ** 2, (shape / 2) ** 2]) @ turned.T
-        result.widths[k] = width
-        result.boxes[k] = (max(width * _DEPTH, 0.05), max(width, 0.05),
-                           math.atan2(turned[1, 0], turned[0, 0]))
-        top = float(edges.tops[k])
-        height = h - distance * top
-        if height > 0:
-            result.heights[k] = height
-            if visible and not edges.top_cut[k]:
-                slope_noise = noise.pixels * (1 + top ** 2) / focal
-                result.height_noise[k] = math.hypot(top * math.hypot(along, shape),
-                                                    distance * slope_noise)
+    pieces = _Pieces(edges, count, height, focal)
+    visible = np.isfinite(pieces.nearest) & (pieces.low_free >= _VISIBLE)
+    distance, along, shape, bearings = _by_contact(pieces, visible, noise, height, focal)
+    result.cut[:] = ~visible & (pieces.low_cut > 0) & (pieces.low_cut >= pieces.low_hidden)
+    result.hidden[:] = ~visible & ~result.cut & (pieces.low_hidden > 0)
+    by_height, deviation = _by_height(edges, pieces, noise, height, focal, known_heights)
+    spread = _half_spread(edges)
+    with np.errstate(invalid='ignore'):
+        distance = np.where(visible, distance, by_height)
+        along = np.where(visible, along, deviation)
+        shape = np.where(visible, shape, distance * spread / 2)
+        bearings = np.where(visible, bearings, edges.sides.mean(axis=1))
+        there = np.isfinite(distance)
+        width = 2 * distance * spread
+        across = np.hypot(noise.pixels * distance / focal, np.where(edges.side_cut, width / 2, 0))
+        axes = view.axes(bearings)
+        result.positions[:] = np.where(there[:, None], view.pose.translation[:2]
+                                       + distance[:, None] * axes[:, :, 0], np.nan)
+        result.noise[:] = _along_and_across(axes, along, across)
+        result.bias[:] = _along_and_across(axes, shape, shape / 2)
+        result.widths[:] = np.where(there, width, np.nan)
+        sides = np.maximum(width, 0.05)
+        result.boxes[:] = np.column_stack([sides, sides, np.arctan2(axes[:, 1, 0], axes[:, 0, 0])])
+        tall = height - distance * edges.tops
+        result.heights[:] = np.where(there & (tall > 0), tall, np.nan)
+        slope_noise = noise.pixels * (1 + edges.tops ** 2) / focal
+        deviation = np.hypot(edges.tops * np.hypot(along, shape), distance * slope_noise)
+        known = there & visible & ~edges.top_cut & (tall > 0)
+        result.height_noise[:] = np.where(known, deviation, np.inf)
+    for k in np.flatnonzero(flat & np.isfinite(pieces.nearest)).tolist():
+        _measure_flat(result, k, instances, view, noise)
+        result.cut[k], result.hidden[k] = pieces.low_cut[k] > _VISIBLE, False
     return result
 
 
-def _metres_per_pixel(distance: float, height: float, focal: float) -> float:
-    """Return how much farther away a floor point is for each pixel that it is higher."""
-    return (distance ** 2 + height ** 2) / (height * focal)
+def _nothing(count: int, flat: npt.NDArray[np.bool_], side_cut: npt.NDArray[np.bool_]) -> Measured:
+    return Measured(
+        np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan), np.zeros((count, 2, 2)),
+        *np.full((2, count), np.nan), np.full(count, np.inf), *np.zeros((2, count), bool),
+        side_cut.copy(), flat.copy(), np.full((count, 3), np.nan))
 
 
-def _distance_by_height(edges: ContactEdges, k: int, h: float, focal: float, noise: Noise,
-                        known: npt.NDArray[np.float64], between: tuple[float, float],
-                        ) -> tuple[float, float]:
+def _along_and_across(axes: npt.NDArray[np.float64], along: npt.NDArray[np.float64],
+                      across: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return covariances (N, 2, 2) from standard deviations (N,) along two axes."""
+    scaled = axes * np.stack([along, across], axis=1)[:, None]
+    return scaled @ scaled.transpose(0, 2, 1)
+
+
+class _Pieces:
     """
-    Return distance and standard deviation of what does not show its foot.
+    The contact edges that may belong to one foot, sorted by owner and distance.
 
-    Its remembered height stands between the floor and its top. Without one it is anywhere
+    Attributes
+    ----------
+    owners, ranges, bearings, free : ndarray of shape (P,)
+        Whose, where, and whether background is below it.
+    nearest, widths : ndarray of shape (N,), float64
+        Distance of the nearest piece, and width of the whole thing there, in metres.
+    low_free, low_cut, low_hidden : ndarray of shape (N,), float64
+        Shares of the nearer half of the pieces that are so.
+    hiders : ndarray of shape (N,), float64
+        Distance of what hides some of that half, 0 where nothing does.
+
+    """
+
+    def __init__(self, edges: ContactEdges, count: int, height: float, focal: float) -> None:
+        owners, ranges = edges.owners, edges.ranges
+        self.nearest = np.full(count, np.inf)
+        np.minimum.at(self.nearest, owners, ranges)
+        with np.errstate(invalid='ignore'):
+            self.widths = 2 * self.nearest * _half_spread(edges)
+            # Farther away than the thing is wide, the lower outline is that of an arm or a roof.
+            reach = self.nearest + np.maximum(self.widths, np.maximum(
+                _LEAST_REACH, 3 * _metres_per_pixel(self.nearest, height, focal)))
+        group, = np.nonzero(ranges <= reach[owners])
+        group = group[np.lexsort((ranges[group], owners[group]))]
+        self.owners, self.ranges = owners[group], ranges[group]
+        self.bearings, states = edges.bearings[group], edges.states[group]
+        self.free = states == FREE
+        counts = np.bincount(self.owners, minlength=count)
+        rank = np.arange(len(group)) - (np.cumsum(counts) - counts)[self.owners]
+        low = 2 * rank < counts[self.owners]
+        of_low = np.maximum(np.bincount(self.owners[low], minlength=count), 1)
+        self.low_free, self.low_cut, self.low_hidden = (
+            np.bincount(self.owners[low & (states == state)], minlength=count) / of_low
+            for state in (FREE, CUT, HIDDEN))
+        self.hiders = np.zeros(count)
+        np.maximum.at(self.hiders, self.owners[low], edges.hiders[group][low])
+
+
+def _half_spread(edges: ContactEdges) -> npt.NDArray[np.float64]:
+    """Return half the width of each instance at a distance of 1."""
+    return np.tan(np.minimum(edges.sides[:, 1] - edges.sides[:, 0], math.pi / 2) / 2)
+
+
+def _by_contact(pieces: _Pieces, visible: npt.NDArray[np.bool_], noise: Noise, height: float,
+                focal: float) -> tuple[npt.NDArray[np.float64], ...]:
+    """Return distances, their noise, that of the shape, and bearings, where the foot is seen."""
+    count = len(pieces.nearest)
+    distance, along, shape, bearings = np.full((4, count), np.nan)
+    use = pieces.free & visible[pieces.owners]
+    owners, ranges = pieces.owners[use], pieces.ranges[use]
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    whose = owners[starts]
+    if not len(whose):
+        return distance, along, shape, bearings
+    last = np.diff(starts, append=len(owners)) - 1
+    front, back = (ranges[starts + (part * last).astype(np.intp)] for part in (_FRONT, _BACK))
+    seen = pieces.bearings[use]
+    spread = np.maximum.reduceat(seen, starts) - np.minimum.reduceat(seen, starts)
+    width = front * np.minimum(spread, 1.5)
+    along[whose] = noise.pixels * _metres_per_pixel(front, height, focal)
+    depth = back - front - _ROUGHNESS * along[whose]
+    distance[whose] = front + np.minimum(np.maximum(depth, _DEPTH), width / 2)
+    shape[whose] = np.hypot(_PLACE * width, (1 - pieces.low_free[whose]) * pieces.widths[whose] / 2)
+    starts = np.flatnonzero(np.diff(pieces.owners, prepend=-1))
+    bearings[pieces.owners[starts]] = (np.maximum.reduceat(pieces.bearings, starts)
+                                       + np.minimum.reduceat(pieces.bearings, starts)) / 2
+    return distance, along, shape, bearings
+
+
+def _by_height(edges: ContactEdges, pieces: _Pieces, noise: Noise, height: float, focal: float,
+               known: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """
+    Return distances and standard deviations of what does not show its foot.
+
+    The remembered height stands between the floor and the top. Without one the thing is anywhere
     between what hides it and where the sight line under it meets the floor.
     """
-    top = float(edges.tops[k])
-    guess = sum(between) / 2, (between[1] - between[0]) / math.sqrt(12)
-    height, height_noise = known
-    if edges.top_cut[k] or not math.isfinite(height) or not (h - height) * top > 0:
-        return guess
-    distance = (h - height) / top
-    slope_noise = noise.pixels * (1 + top ** 2) / focal + noise.tilt
-    deviation = math.hypot(height_noise / top, distance / top * slope_noise)
-    if deviation > guess[1]:
-        return guess
-    return min(max(distance, between[0]), between[1]), deviation
+    low, high = np.minimum(pieces.hiders, pieces.nearest), pieces.nearest
+    tall, tall_noise = known.T
+    with np.errstate(invalid='ignore', divide='ignore'):
+        distance, deviation = (low + high) / 2, (high - low) / math.sqrt(12)
+        by_top = (height - tall) / edges.tops
+        slope_noise = noise.pixels * (1 + edges.tops ** 2) / focal + noise.tilt
+        top_noise = np.hypot(tall_noise / edges.tops, by_top / edges.tops * slope_noise)
+        better = (by_top > 0) & ~edges.top_cut & ~(top_noise > deviation)
+        return (np.where(better, np.clip(by_top, low, high), distance),
+                np.where(better, top_noise, deviation))
+
+
+def _metres_per_pixel(distance: npt.NDArray[np.float64], height: float, focal: float
+                      ) -> npt.NDArray[np.float64]:
+    """Return how much farther away a floor point is for each pixel that it is higher."""
+    return (distance ** 2 + height ** 2) / (height * focal)
 
 
 def _measure_flat(result: Measured, k: int, instances: Instances, view: FloorView,
