@@ -1,5 +1,6 @@
 """The pipeline: camera, instances, tracks and overlay."""
 
+from instseg_ros.ros.launch_arguments import PIPELINE
 from instseg_ros.ros.launching import shared_arguments, start_pipeline
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
@@ -16,5 +17,5 @@ def generate_launch_description():
         DeclareLaunchArgument(
             'bag', default_value='',
             description='Folder that record:=true makes; empty: named by the time'),
-        start_pipeline({'source': 'source'}, 'bag'),
+        start_pipeline(PIPELINE, 'bag'),
     ])

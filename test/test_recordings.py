@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from instseg_ros.cameras import CameraError, CameraSettings, EndOfStream, open_camera
-from instseg_ros.interfaces import typestore
+from instseg_ros.messages import typestore
 from instseg_ros.recordings import Bag, RecordingError
 from instseg_ros.recordings.unfinished import find_end, finish, FinishedPath, is_finished
 from instseg_ros.recordings.writer import aside, BagWriter, repair

@@ -8,7 +8,7 @@ from instseg_ros.cli import main
 from instseg_ros.core import (segment_instances, SegmentationSettings, Segmenter, SettingsError,
                               Tracker, TrackingSettings)
 from instseg_ros.core.drawing import OverlaySettings
-from instseg_ros.core.images import decode, encode
+from instseg_ros.messages.encodings import decode, encode
 from instseg_ros.recordings import Bag, RecordingError
 from instseg_ros.recordings.exports import COLUMNS
 from instseg_ros.recordings.parameters import read_settings

@@ -9,7 +9,8 @@ from typing import Any
 
 from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream
 from .pace import Pace
-from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, stamp_ns as stamp_of
+from ..messages.stamps import stamp_ns as stamp_of
+from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels
 
 _ENCODINGS = ('bgr8', 'mono8')  # of frame and mask
 _WAITING = 100  # frames that may wait for their mask

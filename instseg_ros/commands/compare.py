@@ -15,12 +15,13 @@ from typing import Any
 import cv2
 
 from ..core import SettingsError
-from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns
+from ..messages.stamps import seconds, stamp_ns
+from ..messages.topics import IMAGE as FRAMES
+from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError
 from ..recordings.comparison import compare, Difference, draw, same_tracks
 from ..recordings.processing import PARAMETERS
 from ..recordings.results import read_results, Result
 from ..recordings.writer import aside
-from ..topics import IMAGE as FRAMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

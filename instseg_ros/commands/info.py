@@ -9,9 +9,10 @@ import time
 
 import numpy as np
 
-from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns
-from ..topics import (CAMERA_INFO, DETECTIONS, IMAGE as FRAMES, INSTANCE_MASK, LABEL_INFO,
-                      MASK, OVERLAY, TRACKS)
+from ..messages.stamps import seconds, stamp_ns
+from ..messages.topics import (CAMERA_INFO, DETECTIONS, IMAGE as FRAMES, INSTANCE_MASK,
+                               LABEL_INFO, MASK, OVERLAY, TRACKS)
+from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError
 
 _MANY = 5  # of what is wrong, as many are named
 

@@ -31,6 +31,9 @@ class OverlaySettings(Settings):
     line_width: int = setting(2, 'Width of the lines of boxes', unit='px', low=1, high=20)
     jpeg_quality: int = setting(
         85, 'Quality of the compressed overlay, in percent', low=1, high=100)
+    stamp_tolerance: float = setting(
+        0.05, 'How far apart the stamps of a mask and of the frame under it may be', unit='s',
+        low=0, high=10)
 
 
 def colour_of(key: str) -> tuple[int, int, int]:

@@ -14,8 +14,9 @@ import yaml
 
 from .unfinished import FinishedPath, is_finished, NotMcapError, RESERVE
 from ..cameras.camera import CameraError
-from ..core.images import class_ids, decode, ENCODINGS, ImageError, unpack
-from ..interfaces import typestore
+from ..messages.encodings import class_ids, decode, ENCODINGS, ImageError, unpack
+from ..messages import typestore
+from ..messages.stamps import seconds
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 _STORAGES = ('.mcap', '.db3')
@@ -306,17 +307,6 @@ class Bag:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def seconds(time_ns: int) -> str:
-    """Return a time as the sentences of this package write it."""
-    return f'{time_ns // 10**9}.{time_ns % 10**9 // 10**6:03d} s'
-
-
-def stamp_ns(message: Any) -> int:
-    """Return the stamp of a message's header in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def decode_message(path: str, topic: str, msgtype: str, time_ns: int, data: bytes) -> Any:

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from .bag import COMPRESSED, decode_message, pixels, Topic
 from .exports import run_lengths
 from ..core.drawing import draw_overlay, OverlaySettings
-from ..core.images import encode
+from ..messages.encodings import encode
 from ..core.instances import Instances
 from ..core.segmentation import segment_instances, SegmentationSettings
-from ..interfaces import typestore
-from ..interfaces.messages import compressed_format, instances_to_detections
+from ..messages import typestore
+from ..messages.detections import compressed_format, instances_to_detections
 
 if sys.version_info >= (3, 14):
     from compression import zstd

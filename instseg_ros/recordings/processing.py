@@ -23,16 +23,17 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from .bag import Bag, COMPRESSED, IMAGE, RecordingError, seconds, stamp_ns as stamp_of
+from .bag import Bag, COMPRESSED, IMAGE, RecordingError
 from .exports import CocoExport, CsvExport, Export, VideoExport
 from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, Packed, Recorded,
                      Split, split_masks)
 from .writer import aside, BagWriter
-from .. import topics
+from ..messages import topics
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
 from ..core.drawing import OverlaySettings
 from ..core.memory import InstanceMemory
-from ..topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
+from ..messages.stamps import seconds, stamp_ns as stamp_of
+from ..messages.topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 
 PARAMETERS = 'instseg_parameters'  # key of metadata.yaml
 _WAITING = 100  # frames and masks that may wait for each other

@@ -17,12 +17,12 @@ import numpy as np
 from .bag import COMPRESSED, IMAGE, RecordingError
 from .frames import header_of
 from .writer import BagWriter, offered_qos
-from .. import topics
+from ..messages import topics
 from ..cameras.calibration import Calibration, load_calibration
 from ..cameras.camera import Camera, CameraSettings, Capture, EndOfStream
-from ..core.images import encode
-from ..interfaces import typestore
-from ..interfaces.messages import compressed_format, label_info
+from ..messages.encodings import encode
+from ..messages import typestore
+from ..messages.detections import compressed_format, label_info
 
 LABELS, INFO = f'/{topics.LABEL_INFO}', f'/{topics.CAMERA_INFO}'
 FRAMES, MASKS = f'/{topics.IMAGE}', f'/{topics.MASK}/compressed'

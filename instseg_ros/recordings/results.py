@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns as stamp_of
+from .bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError
 from ..core.instances import Instances
-from ..interfaces.messages import detections_to_instances, MessageError
-from ..topics import DETECTIONS, INSTANCE_MASK, TRACKS
+from ..messages.detections import detections_to_instances, MessageError
+from ..messages.stamps import seconds, stamp_ns as stamp_of
+from ..messages.topics import DETECTIONS, INSTANCE_MASK, TRACKS
 
 _ARRAY = 'vision_msgs/msg/Detection2DArray'
 _WAITING = 100

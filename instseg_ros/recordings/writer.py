@@ -22,7 +22,7 @@ from rosbags.rosbag2.storage_mcap import McapWriter, PendingChunk
 
 from .bag import Bag, RecordingError
 from .unfinished import END, finish, is_finished, NotMcapError, RESERVE
-from ..interfaces import typestore
+from ..messages import typestore
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -12,6 +12,7 @@ from instseg_ros.cameras import (Camera, CameraError, CameraSettings, Capture, E
 from instseg_ros.cameras.calibration import Calibration, load_calibration
 from instseg_ros.cameras.capture_client import open_elsewhere
 from instseg_ros.core.settings import SettingsError
+from instseg_ros.messages import topics
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
@@ -29,10 +30,10 @@ class CameraNode(StageNode[CameraSettings]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('camera_node', CameraSettings, **options)
-        self._image = ImagePublisher(self, 'camera/image_raw', 'bgr8')
-        self._mask = ImagePublisher(self, 'camera/semantic_mask', 'mono8')
-        self._info = self.offer(CameraInfo, 'camera/camera_info')
-        self._labels = self.offer(LabelInfo, 'camera/label_info', LATCHED)
+        self._image = ImagePublisher(self, topics.IMAGE, 'bgr8')
+        self._mask = ImagePublisher(self, topics.MASK, 'mono8')
+        self._info = self.offer(CameraInfo, topics.CAMERA_INFO)
+        self._labels = self.offer(LabelInfo, topics.LABEL_INFO, LATCHED)
         self._calibration = self._load_calibration()
         self._camera: Camera | None = None
         self._camera_details: dict[str, str] = {}

@@ -14,8 +14,9 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion
 from instseg_ros.core import Instances
-from instseg_ros.core.images import check_pixels, decode, encode, ENCODINGS, ImageError, unpack
-from instseg_ros.interfaces import messages
+from instseg_ros.messages import detections as messages
+from instseg_ros.messages.encodings import (check_pixels, decode, encode, ENCODINGS, ImageError,
+                                            unpack)
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CompressedImage, Image
@@ -53,8 +54,8 @@ def image_to_array(message: Image, encoding: str) -> npt.NDArray[Any]:
     Parameters
     ----------
     message : sensor_msgs.msg.Image
-        Of any encoding of :data:`~instseg_ros.core.images.ENCODINGS`, or of one that cv_bridge
-        knows.
+        Of any encoding of :data:`~instseg_ros.messages.encodings.ENCODINGS`, or of one that
+        cv_bridge knows.
     encoding : str
         The encoding wanted.
 
@@ -95,7 +96,7 @@ def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> I
     pixels : ndarray of shape (H, W) or (H, W, channels)
         Of the encoding's dtype and channels.
     encoding : str
-        One of :data:`~instseg_ros.core.images.ENCODINGS`.
+        One of :data:`~instseg_ros.messages.encodings.ENCODINGS`.
     header : std_msgs.msg.Header
         Stamp and frame of the image.
 

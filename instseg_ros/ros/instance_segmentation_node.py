@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core.debug_view import debug_view
+from instseg_ros.messages import topics
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image
@@ -23,11 +24,11 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         self._segmenter = Segmenter(self.settings)
         self._stamp_ns = 0
         self._size = (0, 0)
-        self._detections = self.offer(Detection2DArray, 'instance_segmentation/detections')
-        self._mask = ImagePublisher(self, 'instance_segmentation/instance_mask', '16UC1')
-        self._debug = {name: ImagePublisher(self, f'instance_segmentation/debug/{name}', 'bgr8')
+        self._detections = self.offer(Detection2DArray, topics.DETECTIONS)
+        self._mask = ImagePublisher(self, topics.INSTANCE_MASK, '16UC1')
+        self._debug = {name: ImagePublisher(self, f'{topics.DEBUG}/{name}', 'bgr8')
                        for name in DEBUG_IMAGES}
-        self._masks = self.request(Image, 'camera/semantic_mask', self._on_mask)
+        self._masks = self.request(Image, topics.MASK, self._on_mask)
         self.report_unknown_parameters()
 
     def _on_mask(self, message: Image) -> None:

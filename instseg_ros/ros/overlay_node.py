@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from instseg_ros.core.drawing import draw_overlay, OverlaySettings
+from instseg_ros.messages import topics
+from instseg_ros.messages.stamps import stamp_ns, StampPairing
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from .conversions import ConversionError, detections_to_instances, image_to_array, stamp_to_ns
-from .joining import StampJoin
+from .conversions import ConversionError, detections_to_instances, image_to_array
 from .stage_node import ImagePublisher, LATCHED, REQUESTED, StageNode
 
 
@@ -22,8 +23,8 @@ class OverlayNode(StageNode[OverlaySettings]):
         self._names: dict[int, str] = {}
         self._inputs: list[Subscription] = []
         self.health.idle = 'nobody subscribes'
-        self._overlay = ImagePublisher(self, 'overlay/image', 'bgr8', self._on_matched)
-        self._labels = self.request(LabelInfo, 'camera/label_info', self._on_names, LATCHED)
+        self._overlay = ImagePublisher(self, topics.OVERLAY, 'bgr8', self._on_matched)
+        self._labels = self.request(LabelInfo, topics.LABEL_INFO, self._on_names, LATCHED)
         self.report_unknown_parameters()
 
     def _on_names(self, message: LabelInfo) -> None:
@@ -33,17 +34,25 @@ class OverlayNode(StageNode[OverlaySettings]):
         if self._overlay.wanted and not self._inputs:
             self.health.idle = 'waiting for input'
             # Frames come long before their tracks when the nodes between are behind by a queue.
-            join = StampJoin(3, self._on_frame, self._on_incomplete, 2 * REQUESTED.depth)
+            self._pairing = StampPairing(3, capacity=2 * REQUESTED.depth)
             self._inputs = [
-                self.request(Image, 'camera/image_raw', lambda m: join.add(0, m)),
-                self.request(Image, 'instance_segmentation/instance_mask',
-                             lambda m: join.add(1, m)),
-                self.request(Detection2DArray, 'tracker/tracks', lambda m: join.add(2, m))]
+                self.request(Image, topics.IMAGE, lambda m: self._on_part(0, m)),
+                self.request(Image, topics.INSTANCE_MASK,
+                             lambda m: self._on_part(1, m)),
+                self.request(Detection2DArray, topics.TRACKS, lambda m: self._on_part(2, m))]
         elif self._inputs and not self._overlay.wanted:
             for subscription in self._inputs:
                 self.destroy_subscription(subscription)
             self._inputs = []
             self.health.idle = 'nobody subscribes'
+
+    def _on_part(self, topic: int, message: Any) -> None:
+        self._pairing.tolerance_ns = round(1e9 * self.settings.stamp_tolerance)
+        for _, parts in self._pairing.add(topic, stamp_ns(message), message):
+            if None in parts:
+                self._on_incomplete(parts)
+            else:
+                self._on_frame(*parts)
 
     def _on_frame(self, image: Image, mask: Image, tracks: Detection2DArray) -> None:
         settings = self.settings
@@ -57,7 +66,7 @@ class OverlayNode(StageNode[OverlaySettings]):
                              [d.id for d in tracks.detections], self._names, settings)
         self._overlay.publish(drawn, image.header)
         self._overlay.publish_compressed(drawn, image.header, settings.jpeg_quality)
-        self.health.frame(stamp_to_ns(image.header.stamp))
+        self.health.frame(stamp_ns(image))
 
     def _on_incomplete(self, parts: list[Any]) -> None:
         missing = [s.topic_name for s, part in zip(self._inputs, parts, strict=False)

@@ -3,7 +3,7 @@
 import sys
 
 from instseg_ros.core import segment_instances, SegmentationSettings
-from instseg_ros.core.images import ENCODINGS
+from instseg_ros.messages.encodings import ENCODINGS
 from instseg_ros.ros.conversions import (array_to_compressed, array_to_image, compressed_to_array,
                                          ConversionError, detections_to_instances, image_to_array,
                                          instances_to_detections, ns_to_stamp, stamp_to_ns)

@@ -1,7 +1,7 @@
 """What `record:=true` records."""
 
 from instseg_ros.ros.launching import recorder
-from instseg_ros.topics import RECORDED
+from instseg_ros.messages.topics import RECORDED
 from launch import LaunchContext
 from launch.utilities import perform_substitutions
 import pytest

@@ -1,13 +1,13 @@
 """The live nodes and `instseg process` give the same answer."""
 
 from instseg_ros.cameras.recording import find_sample, Recording
-from instseg_ros.interfaces import typestore
+from instseg_ros.messages import typestore
 from instseg_ros.recordings import Bag
 from instseg_ros.recordings.processing import Options, process
 from instseg_ros.ros.conversions import array_to_image, ns_to_stamp, stamp_to_ns
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.tracker_node import TrackerNode
-from instseg_ros.topics import DETECTIONS, INSTANCE_MASK, MASK, TRACKS
+from instseg_ros.messages.topics import DETECTIONS, INSTANCE_MASK, MASK, TRACKS
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
