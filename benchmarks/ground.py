@@ -24,7 +24,7 @@ import numpy as np
 SHARED = Path(__file__).resolve().parent.parent.parent / 'shared' / 'data'
 WIDTH, HEIGHT, GRID = 640, 480, 320
 PERSON, BOX = 15, 9
-FPS, FRAMES = 10, 60
+FPS, FRAMES = 10, 30
 SMALLEST = 60  # pixels
 APART = 0.9  # metres between the middles of things, at least
 # The lowest pixel of a person is the tip of the nearer shoe, so far in front of the body's middle.
@@ -386,7 +386,7 @@ def cost() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    parser.add_argument('--scenes', type=int, default=60, help='scenes of each half')
+    parser.add_argument('--scenes', type=int, default=100, help='scenes')
     parser.add_argument('--chosen-on', action='store_true', help='the other half')
     parser.add_argument('--exact', action='store_true', help='masks as drawn')
     options = parser.parse_args()

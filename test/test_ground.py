@@ -365,7 +365,7 @@ def test_velocity_has_the_axes_of_the_robot():
     found, _ = walk(GroundTracker(GroundSettings()), view(1.2, 15), (0, -0.3), driving)
     yaw = -0.39
     assert found.velocities[0] == pytest.approx(
-        [0.3 * math.sin(yaw), -0.3 * math.cos(yaw)], abs=0.12)
+        [-0.3 * math.sin(yaw), -0.3 * math.cos(yaw)], abs=0.12)
 
 
 def test_robot_on_a_slope():
