@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 import os
 import sys
+from .errors import CameraError, SettingsError
 
-from .cameras import CameraError
-from .core import SettingsError
 
 # Each is a module of `commands` with a docstring, add_arguments(parser) and run(options) -> int;
 # only the one that was chosen does work.

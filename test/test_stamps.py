@@ -25,6 +25,8 @@ def paired(messages, tolerance=0, flush=False, capacity=3):
     ('f1 f2 f3 f4 m4', 'f1+- f2+- f3+- f4+m4'),       # the first for want of room
     ('f5000 m5000 f1 m1', 'f5000+m5000 f1+m1'),       # time that goes back is no loss
     ('f9000 m9100 f1 m1 m2 f2', 'f9000+- -+m9100 f1+m1 f2+m2'),
+    ('m1 f1 m3 f3 m2 f2 m4 f4', 'f1+m1 f3+m3 f2+m2 f4+m4'),  # some overtook others
+    ('m1 f1 m3 f3 m2 m4 f4', 'f1+m1 f3+m3 -+m2 f4+m4'),
 ])
 def test_equal_stamps(messages, expected):
     assert paired(messages) == expected

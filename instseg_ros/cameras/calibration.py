@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from ..errors import CameraError
 
-from .camera import CameraError
 
 _MATRICES = {'camera_matrix': 9, 'rectification_matrix': 9, 'projection_matrix': 12}
 

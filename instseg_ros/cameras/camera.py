@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.settings import setting, Settings, SettingsError
+from ..core.settings import setting, Settings
+from ..errors import CameraError, SettingsError
 from ..messages import topics
 
 # The PASCAL VOC classes of the networks at hand; the place in the list is the class id.
@@ -31,10 +32,6 @@ _SOURCES = {
 }
 _RECORDING = ('.recording', 'RecordingCamera')
 _VIDEO = ('.video', 'VideoCamera')
-
-
-class CameraError(RuntimeError):
-    """A camera cannot be opened or went away; says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,8 @@ class CameraSettings(Settings):
         0.5, 'By how much recorded messages may overtake each other: they are put in order',
         unit='s', low=0, high=60, live=False)
     max_gap: float = setting(
-        10.0, 'Longest wait for the next frame of a recording: what is longer is skipped', unit='s',
-        low=0.1, high=1e6)
+        10.0, 'Longest wait for the next frame of a recording: what is longer is skipped',
+        unit='s', low=0.1, high=1e6)
 
     network: str = setting(
         '', 'Network that makes the masks of a video on the CPU: a TFLite or ONNX file; empty: '
@@ -277,10 +274,6 @@ class Camera(abc.ABC):
         self.close()
 
 
-class EndOfStream(CameraError):
-    """A recording is over."""
-
-
 def open_camera(settings: CameraSettings) -> Camera:
     """Open the camera that ``settings.source`` names; raises CameraError when it cannot."""
     module, name = _SOURCES.get(settings.source) or _kind_of_path(settings.source)
@@ -305,6 +298,12 @@ def is_stream(source: str) -> bool:
 def is_played(source: str) -> bool:
     """Return whether a source is a file or a folder, which can wait and always says the same."""
     return source not in ('synthetic', 'imx500') and not is_stream(source)
+
+
+def fails_for_good(settings: CameraSettings) -> bool:
+    """Return whether a source that failed would fail again: a file that is there."""
+    return is_played(settings.source) and (
+        settings.source == 'sample' or Path(settings.source).expanduser().exists())
 
 
 def _kind_of_path(source: str) -> tuple[str, str]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ..errors import CameraError
 
-from .camera import CameraError
 
 SENSOR_SIZE = (4056, 3040)
 # The driver cuts wider regions to this, and says nothing.

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .camera import CameraError, CameraSettings
+from .camera import CameraSettings
 from .onnx_file import FLOAT, FLOAT16, read_signature, UINT8
 from .quiet import cause, silence_libraries
+from ..errors import CameraError
 
 # What photographs have on the average, RGB: the scale on which ONNX networks were trained.
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
@@ -89,8 +90,9 @@ class TfliteNetwork(Network):
             pixels = (pixels ^ 128).view(np.int8)
         elif self._input['dtype'] != np.uint8:
             pixels = (pixels / np.float32(127.5) - 1).astype(self._input['dtype'])
-        self._network.set_tensor(
-            self._input['index'], (pixels.transpose(2, 0, 1) if self._first else pixels)[np.newaxis])
+        if self._first:
+            pixels = pixels.transpose(2, 0, 1)
+        self._network.set_tensor(self._input['index'], pixels[np.newaxis])
         self._network.invoke()
         scores = self._network.get_tensor(self._output['index'])
         scale, zero = self._output['quantization']

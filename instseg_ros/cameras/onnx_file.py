@@ -55,7 +55,10 @@ def read_signature(path: Path) -> tuple[list[Tensor], list[Tensor]]:
         It is no ONNX file.
 
     """
-    inputs, outputs, weights, makers = [], [], set(), {}
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+    weights: set[str] = set()
+    makers: dict[str, tuple[str, list[str]]] = {}
     try:
         graph = next(value for field, value in _fields(memoryview(path.read_bytes()))
                      if field == 7)

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .camera import (Camera, CameraError, CameraSettings, Capture, EndOfStream, is_device,
-                     is_stream)
+from .camera import Camera, CameraSettings, Capture, is_device, is_stream
 from .networks import load_labels, open_network
 from .pace import Pace
 from .quiet import silence_libraries
 from .registration import register_mask
+from ..errors import CameraError, EndOfStream
 
 _Pixels = npt.NDArray[np.uint8]
 _Say = Callable[[str], None]

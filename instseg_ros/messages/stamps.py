@@ -58,6 +58,7 @@ class StampPairing:
         self._last_ns: list[int | None] = [None] * count
         self._frames: list[tuple[int, Any]] = []  # by stamp, as the sets are
         self._sets: list[tuple[int, list[Any]]] = []
+        self._late: set[int] = set()  # sets that were overtaken: so may their frames be
 
     def add(self, topic: int, stamp_ns: int, item: Any) -> list[tuple[int, list[Any]]]:
         """
@@ -85,7 +86,10 @@ class StampPairing:
         self._last_ns[topic] = stamp_ns
         if topic == 0:
             insort(self._frames, (stamp_ns, item), key=_stamp)
+            self._late = {late_ns for late_ns in self._late if late_ns > stamp_ns}
         else:
+            if last_ns is not None and stamp_ns < last_ns:
+                self._late.add(stamp_ns)
             at = bisect_left(self._sets, stamp_ns, key=_stamp)
             if at == len(self._sets) or self._sets[at][0] != stamp_ns:
                 self._sets.insert(at, (stamp_ns, [None] * self._count))
@@ -112,6 +116,7 @@ class StampPairing:
                 if not sure and not full:
                     break
             del self._sets[0]
+            self._late.discard(stamp_ns)
             if frame is None:
                 yield from self._alone(stamp_ns)
             else:
@@ -132,7 +137,8 @@ class StampPairing:
                 and (later is None or abs(self._frames[i][0] - stamp_ns)
                      <= abs(self._frames[i][0] - later))]
         best = min(near, key=lambda i: abs(self._frames[i][0] - stamp_ns), default=None)
-        passed = self._last_ns[0] is not None and self._last_ns[0] > stamp_ns
+        passed = (self._last_ns[0] is not None and self._last_ns[0] > stamp_ns
+                  and stamp_ns not in self._late)
         # A frame behind the mask may be that of the next one.
         return best, passed and (best is None or best < at or later is not None)
 

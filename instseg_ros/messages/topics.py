@@ -9,6 +9,7 @@ INSTANCE_MASK = 'instance_segmentation/instance_mask'
 DEBUG = 'instance_segmentation/debug'
 TRACKS = 'tracker/tracks'
 OVERLAY = 'overlay/image'
+CLASSES = 'overlay/classes'
 
 # Compressed where there is an image: about the size of the JPEGs.
 RECORDED = {

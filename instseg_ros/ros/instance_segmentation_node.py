@@ -5,12 +5,13 @@ from __future__ import annotations
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core.debug_view import debug_view
 from instseg_ros.messages import topics
+from instseg_ros.messages.encodings import read_mask
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from .conversions import image_to_array, instances_to_detections, stamp_to_ns
+from .conversions import instances_to_detections, stamp_to_ns
 from .stage_node import ImagePublisher, StageNode
 
 DEBUG_IMAGES = ('distance', 'cores', 'basins', 'merged', 'mosaic')
@@ -33,7 +34,7 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
 
     def _on_mask(self, message: Image) -> None:
         settings = self._segmenter.settings = self.settings
-        mask = image_to_array(message, 'mono8')
+        mask = read_mask(message)
         self._notice_jumps(message)
         instances = self._segmenter.update(mask, self._stamp_ns)
         # The image first: subscribers take it in while the detections are still written.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 import json
+from instseg_ros.errors import SettingsError
 from pathlib import Path
 import tempfile
 from typing import Any
 
-from ..core.settings import SettingsError
 from ..messages import topics
 from ..reference import STAGES
 
@@ -68,7 +69,8 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
     if given['use_sim_time']:
         for parameters in chosen.values():
             parameters['use_sim_time'] = given['use_sim_time'] == 'true'
-    chosen['camera_node'].update(_in_own_types({name: given[argument] for name, argument in camera.items()}))
+    chosen['camera_node'].update(_in_own_types({
+        name: given[argument] for name, argument in camera.items()}))
     namespace = absolute_namespace(given)
     sections = {f'{namespace}/{node}': {'ros__parameters': parameters}
                 for node, parameters in chosen.items() if parameters}
@@ -87,10 +89,9 @@ def _in_own_types(texts: Mapping[str, str]) -> dict[str, Any]:
         if not text:
             continue
         value: Any = text
-        try:
-            value = text if declared[name].kind is str else json.loads(text)
-        except ValueError:
-            pass  # said below, as every wrong value is
+        if declared[name].kind is not str:
+            with suppress(ValueError):  # said below, as every wrong value is
+                value = json.loads(text)
         try:
             parameters[name] = declared[name].checked(value)
         except SettingsError as error:
