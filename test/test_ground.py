@@ -4,72 +4,17 @@ from dataclasses import replace
 import math
 
 import cv2
+from fakes.floor import (camera, draw, HEIGHT, instances_of, LENSES, MATRIX, PERSON, RUG, view,
+                         WIDTH)
 from hypothesis import given, settings as hypothesis_settings, strategies as st
-from instseg_ros.core import SettingsError
-from instseg_ros.core.ground import (CalibrationError, CameraModel, ContactFinder, FloorView,
-                                     GroundSettings, GroundTracker, Noise, Pose)
-from instseg_ros.core.instances import Instances
+from instseg_ros.core.ground import (CameraModel, ContactFinder, FloorView, free_space,
+                                     GroundSettings, GroundTracker, Noise, Pose, Target,
+                                     TransformTree)
+from instseg_ros.errors import CalibrationError, SettingsError, TransformError
 import numpy as np
 import pytest
 
-WIDTH, HEIGHT, FOCAL = 320, 240, 250.0
-MATRIX = [FOCAL, 0, (WIDTH - 1) / 2, 0, FOCAL, (HEIGHT - 1) / 2, 0, 0, 1]
-LENSES = {
-    'none': ('plumb_bob', []),
-    'plumb_bob': ('plumb_bob', [-0.28, 0.08, 0.001, -0.0005, 0.0]),
-    'rational': ('rational_polynomial', [0.9, 0.2, 0.0005, -0.0003, 0.01, 1.2, 0.3, 0.02]),
-    'equidistant': ('equidistant', [-0.02, 0.004, -0.001, 0.0002]),
-}
-PERSON, RUG = 15, 3
 LENS = pytest.mark.parametrize('lens', LENSES)
-
-
-def camera(lens='none', width=WIDTH, height=HEIGHT):
-    model, distortion = LENSES[lens]
-    return CameraModel(width, height, MATRIX, distortion, model)
-
-
-def view(height=1.0, tilt=20.0, roll=0.0, lens='none'):
-    return FloorView(camera(lens), Pose.of_camera(height, math.radians(tilt),
-                                                  math.radians(roll)))
-
-
-def in_frame(pixels):
-    return ((pixels >= -0.5) & (pixels <= [WIDTH - 0.5, HEIGHT - 0.5])).all(axis=1)
-
-
-def instances_of(labels, classes=None):
-    count = int(labels.max())
-    boxes = []
-    for k in range(1, count + 1):
-        y, x = (labels == k).nonzero()
-        boxes.append((x.min(), y.min(), x.max() + 1, y.max() + 1) if len(x) else (0, 0, 0, 0))
-    return Instances(labels, np.array(classes or [PERSON] * count, np.uint8),
-                     np.bincount(labels.ravel(), minlength=count + 1)[1:].astype(np.int64),
-                     np.ones(count), np.array(boxes, np.int32).reshape(-1, 4),
-                     np.zeros((count, 5)))
-
-
-def draw(seen, *things):
-    """Return instances: upright boards (x, y, width, height), nearest last, (K, 2) floor areas."""
-    labels = np.zeros((HEIGHT, WIDTH), np.uint16)
-    classes = []
-    for k, thing in enumerate(things, 1):
-        if isinstance(thing, np.ndarray):
-            corners = np.column_stack([thing, np.zeros(len(thing))])
-            classes.append(RUG)
-        else:
-            x, y, width, height = thing
-            across = np.array([y, -x]) / math.hypot(x, y) * width / 2
-            corners = np.array([[x, y, 0] + s * np.array([*across, 0]) + [0, 0, z]
-                                for s, z in ((-1, 0), (1, 0), (1, height), (-1, height))])
-            classes.append(PERSON)
-        edges = np.concatenate([a + (b - a) * np.linspace(0, 1, 40)[:, None] for a, b in zip(
-            corners, np.roll(corners, -1, axis=0), strict=True)])
-        pixels = seen.to_pixels(edges)
-        assert np.isfinite(pixels).all()
-        cv2.fillPoly(labels, [np.round(pixels * 16).astype(np.int32)], k, shift=4)
-    return instances_of(labels, classes)
 
 
 def update(tracker, seen, instances, t=0.0, moved=None, ids=None):
@@ -455,3 +400,112 @@ def test_settings_refuse_what_makes_no_sense():
         replace(GroundSettings(), camera_tilt=120.0)
     assert GroundSettings().camera_pose() is None
     assert GroundSettings(camera_height=1.5).camera_pose().translation[2] == 1.5
+
+
+# Free space
+
+def test_free_space_ends_at_things_and_at_the_end_of_the_floor():
+    seen = view(1.2, 10)
+    found = update(GroundTracker(GroundSettings(max_distance=8)), seen,
+                   draw(seen, (3, 0, 0.5, 0.9)))
+    ends = free_space(found)
+    ranges, bearings = np.hypot(*ends.T), np.arctan2(ends[:, 1], ends[:, 0])
+    assert ranges[np.abs(bearings) < 0.06] == pytest.approx(3, abs=0.15)
+    assert ranges[(np.abs(bearings) > 0.12) & (np.abs(bearings) < 0.5)] == pytest.approx(8)
+    assert np.ptp(bearings) == pytest.approx(2 * math.atan(WIDTH / 2 / 250), abs=0.1)
+    steep = view(1.0, 60)
+    nobody = update(GroundTracker(GroundSettings()), steep,
+                    instances_of(np.zeros((HEIGHT, WIDTH), np.uint16)))
+    assert np.hypot(*free_space(nobody).T).max() == pytest.approx(
+        np.linalg.norm(steep.to_floor([(0, 0)])), abs=0.1)
+
+
+def test_camera_that_looks_up_sees_no_free_space():
+    seen = view(1.0, -60)
+    found = update(GroundTracker(GroundSettings()), seen,
+                   instances_of(np.zeros((HEIGHT, WIDTH), np.uint16)))
+    assert len(free_space(found)) == 0
+
+
+# Targets
+
+NAMES = {PERSON: 'person', RUG: 'rug'}
+
+
+def two_people(ids):
+    seen = view(1.2, 15)
+    return update(GroundTracker(GroundSettings()), seen,
+                  draw(seen, (5, -0.5, 0.5, 1.0), (3, 0.5, 0.5, 1.0)), ids=ids)
+
+
+@pytest.mark.parametrize(('wanted', 'row'), [
+    ('', None), ('person', 1), ('Person', 1), ('7', 0), ('8', 1), ('9', None), ('dog', None)])
+def test_target_is_a_track_or_the_nearest_of_a_class(wanted, row):
+    assert Target().find(wanted, two_people([7, 8]), NAMES, 0, 1.0)[0] == row
+
+
+def test_target_stays_and_ends_when_it_is_lost():
+    target = Target()
+    row, said = target.find('person', two_people([7, 8]), NAMES, 0, 1.0)
+    assert (row, said) == (1, 'following track 8 (person)')
+    # The other is nearer now, and the target is hidden for a moment.
+    assert target.find('person', two_people([8, 9]), NAMES, 10**8, 1.0) == (0, '')
+    assert target.find('person', two_people([0, 9]), NAMES, 2 * 10**8, 1.0) == (None, '')
+    assert not target.lost
+    assert target.find('person', two_people([0, 9]), NAMES, 2 * 10**9, 1.0)[0] is None
+    assert target.lost == 'the target is lost: track 8 (person)'
+    assert target.find('person', two_people([8, 9]), NAMES, 3 * 10**9, 1.0) == (None, '')
+    target.choose_anew()
+    assert target.find('person', two_people([8, 9]), NAMES, 3 * 10**9, 1.0)[0] == 1
+    assert target.find('9', two_people([8, 9]), NAMES, 3 * 10**9, 1.0)[0] == 1
+
+
+# Transforms
+
+LEVEL = (0, 0, 0, 1)
+
+
+def test_transforms_chain_and_turn_round():
+    tree = TransformTree()
+    tree.add('base_link', 'camera', 0, (0.2, 0, 1), (0, 0, 1, 1), static=True)
+    tree.add('odom', 'base_link', 10, (1, 2, 0), LEVEL)
+    pose = tree.lookup('odom', 'camera', 10)
+    assert pose.at(np.array([1.0, 0, 0])) == pytest.approx([1.2, 3, 1])
+    back = tree.lookup('camera', 'odom', 10)
+    assert (pose @ back).translation == pytest.approx([0, 0, 0], abs=1e-12)
+    assert tree.lookup('/odom', 'odom', 5).translation == pytest.approx([0, 0, 0])
+
+
+def test_transforms_between_two_times():
+    tree = TransformTree()
+    half = math.sqrt(0.5)
+    tree.add('odom', 'base', 2 * 10**9, (2, 0, 0), (0, 0, half, half))
+    tree.add('odom', 'base', 10**9, (0, 0, 0), LEVEL)  # out of order
+    pose = tree.lookup('odom', 'base', 15 * 10**8)
+    assert pose.translation == pytest.approx([1, 0, 0])
+    assert math.atan2(pose.rotation[1, 0], pose.rotation[0, 0]) == pytest.approx(math.pi / 4)
+    with pytest.raises(TransformError, match=r'known from 1.000 to 2.000 s.*\+0.500 s away'):
+        tree.lookup('odom', 'base', 25 * 10**8)
+    with pytest.raises(TransformError, match=r'-0.500 s away'):
+        tree.lookup('odom', 'base', 5 * 10**8)
+    assert tree.lookup('odom', 'base', None).translation == pytest.approx([2, 0, 0])
+
+
+def test_transforms_that_are_not_there_or_make_no_sense():
+    tree = TransformTree()
+    with pytest.raises(TransformError, match='known are no frames at all'):
+        tree.lookup('odom', 'base', 0)
+    tree.add('a', 'b', 0, (1, 0, 0), LEVEL, static=True)
+    tree.add('b', 'a', 0, (1, 0, 0), LEVEL, static=True)  # a ring
+    tree.add('x', 'y', 0, (1, 0, 0), (0, 0, 0, 0))
+    tree.add('x', 'z', 0, (math.nan, 0, 0), LEVEL)
+    with pytest.raises(TransformError, match='base and a are not connected; known are a, b$'):
+        tree.lookup('a', 'base', 0)
+
+
+def test_transforms_of_a_clock_that_was_set_back():
+    tree = TransformTree()
+    tree.add('odom', 'base', 100 * 10**9, (1, 0, 0), LEVEL)
+    tree.add('odom', 'base', 10**9, (2, 0, 0), LEVEL)
+    tree.add('odom', 'base', 2 * 10**9, (4, 0, 0), LEVEL)
+    assert tree.lookup('odom', 'base', 15 * 10**8).translation == pytest.approx([3, 0, 0])

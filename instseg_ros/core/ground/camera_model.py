@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import CalibrationError
+
 # Distortion models of sensor_msgs/CameraInfo, with the numbers of coefficients they may have.
 DISTORTION_MODELS = {'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 8, 12, 14),
                      'equidistant': (0, 4)}
@@ -19,10 +21,6 @@ _LARGEST_RETURN = 0.5
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-9)
 # OpenCV 5 has both in one function; the few iterations that 4 makes by default are not enough.
 _undistort = getattr(cv2, 'undistortPointsIter', cv2.undistortPoints)
-
-
-class CalibrationError(ValueError):
-    """A calibration cannot be used; says what was expected and what came."""
 
 
 class CameraModel:
@@ -136,7 +134,7 @@ class CameraModel:
         return rays
 
     def _fisheye_rays(self, pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Invert theta_d = theta (1 + k1 theta^2 + ...) by Newton's method, past 90 degrees too."""
+        """Invert theta (1 + k1 theta^2 + ...) by Newton's method; cv2.fisheye ends at 90 degrees."""
         inverse = np.linalg.inv(self.matrix)
         flat = pixels @ inverse[:2, :2].T + inverse[:2, 2]
         distance = np.hypot(flat[:, 0], flat[:, 1])

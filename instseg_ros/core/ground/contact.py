@@ -90,19 +90,16 @@ class ContactFinder:
         """
         labels, count = instances.labels, len(instances)
         outline = _outline(instances)
-        owners = labels.ravel()[outline].astype(np.intp) - 1
+        bearings, slopes = bearings_of(
+            view.camera.ray_table[outline] @ view.pose.rotation.T.astype(np.float32), view)
+        seen = np.isfinite(slopes)  # not where the lens is not calibrated
         # By instance, so that each is one stretch of the arrays.
-        order = np.argsort(owners.astype(np.uint16), kind='stable')
-        outline, owners = outline[order], owners[order]
+        order = np.argsort(labels.ravel()[outline], kind='stable')
+        order = order[seen[order]]
+        outline, bearings, slopes = outline[order], bearings[order], slopes[order]
+        owners = labels.ravel()[outline].astype(np.intp) - 1
         down = _EIGHT[self._directions(view).ravel()[outline]]
         y, x = np.divmod(outline, labels.shape[1])
-        rays = view.camera.ray_table[outline]
-        rotation = view.pose.rotation.astype(np.float32)
-        bearings, slopes = _bearings(rays @ rotation.T, view)
-        seen = np.isfinite(slopes)
-        if not seen.all():
-            outline, owners, down, y, x, rays, bearings, slopes = (
-                a[seen] for a in (outline, owners, down, y, x, rays, bearings, slopes))
 
         def beyond(steps: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
             to_x, to_y = x + steps[:, 0], y + steps[:, 1]
@@ -127,9 +124,10 @@ class ContactFinder:
         under = labels.ravel()[below].astype(np.intp) - 1
         lower, = np.nonzero(cut | (under != owners))
         # The outline lies between the last pixel and the next.
-        edge = (rays[lower] + view.camera.ray_table[below[lower]]) / 2
+        table = view.camera.ray_table
+        edge = (table[outline[lower]] + table[below[lower]]) / 2
         towards = edge.astype(np.float64) @ view.pose.rotation.T
-        bearing, slope = _bearings(towards, view)
+        bearing, slope = bearings_of(towards, view)
         states = np.where(cut[lower], CUT, np.where(under[lower] >= 0, HIDDEN, FREE))
         lower = lower[np.isfinite(slope)]
         keep = np.isfinite(slope)
@@ -159,7 +157,8 @@ class ContactFinder:
         known = (camera, *vertical.tolist())
         if known == self._known:
             return self._down
-        x, y = np.arange(0, camera.width + _CELL, _CELL), np.arange(0, camera.height + _CELL, _CELL)
+        x = np.arange(0, camera.width + _CELL, _CELL)
+        y = np.arange(0, camera.height + _CELL, _CELL)
         grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2) + (_CELL - 1) / 2
         rays = camera.rays(grid)
         lower = camera.pixels(rays + 0.01 * vertical) - grid
@@ -198,8 +197,8 @@ def _outline(instances: Instances) -> npt.NDArray[np.intp]:
     return (y + y0) * width + x + x0
 
 
-def _bearings(directions: npt.NDArray[np.floating], view: FloorView
-              ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def bearings_of(directions: npt.NDArray[np.floating], view: FloorView
+                ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return bearings to the left of where the camera looks, and slopes downwards."""
     forward = view.forward
     x, y, z = directions.T

@@ -215,6 +215,7 @@ class FloorView:
         Parameters
         ----------
         pixels : array_like of shape (N, 2)
+            x, y.
         noise : float
             Standard deviation of x and y, in pixels.
 

@@ -97,6 +97,10 @@ class GroundObjects:
         What this frame alone says.
     edges : ContactEdges
         Contact edges.
+    view : FloorView
+        The camera over the floor.
+    max_distance : float
+        What is farther away has no place here, in metres.
     positions, velocities : ndarray of shape (N, 2), float64
         In metres and metres per second, along the axes of the ground frame; a velocity is that
         over the fixed frame. NaN velocities for what has no id.
@@ -109,6 +113,8 @@ class GroundObjects:
     ids: npt.NDArray[np.int64]
     measured: Measured
     edges: ContactEdges
+    view: FloorView
+    max_distance: float
     positions: npt.NDArray[np.float64]
     velocities: npt.NDArray[np.float64]
     covariances: npt.NDArray[np.float64]
@@ -169,6 +175,7 @@ class GroundTracker:
         stamp_ns : int
             Time of the frame.
         camera : CameraModel
+            For this image, or one of the same picture at another size.
         pose : Pose
             Of the camera's optical frame over the floor: z = 0 of the ground frame.
         moved : Pose, optional
@@ -219,4 +226,5 @@ class GroundTracker:
             covariances[followed] = both @ tracks.covariances[at] @ both.T
         stays = view.pose_covariance(positions, settings.noise) + measured.bias
         covariances[:, :2, :2] += np.where(guessed, measured.noise, 0) + stays
-        return GroundObjects(instances, ids, measured, edges, positions, velocities, covariances)
+        return GroundObjects(instances, ids, measured, edges, view, settings.max_distance,
+                             positions, velocities, covariances)

@@ -117,7 +117,8 @@ def measure(instances: Instances, edges: ContactEdges, view: FloorView, noise: N
         result.bias[:] = result.noise + _along_and_across(axes, shape, shape / 2)
         result.widths[:] = np.where(there, width, np.nan)
         sides = np.maximum(width, 0.05)
-        result.boxes[:] = np.column_stack([sides, sides, np.arctan2(axes[:, 1, 0], axes[:, 0, 0])])
+        heading = np.arctan2(axes[:, 1, 0], axes[:, 0, 0])
+        result.boxes[:] = np.column_stack([sides, sides, heading])
         tall = height - distance * edges.tops
         result.heights[:] = np.where(there & (tall > 0), tall, np.nan)
         slope_noise = noise.pixels * (1 + edges.tops ** 2) / focal
@@ -132,9 +133,11 @@ def measure(instances: Instances, edges: ContactEdges, view: FloorView, noise: N
 
 def _nothing(count: int, flat: npt.NDArray[np.bool_], side_cut: npt.NDArray[np.bool_]) -> Measured:
     return Measured(
-        np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan), np.zeros((count, 2, 2)),
-        *np.full((2, count), np.nan), np.full(count, np.inf), *np.zeros((2, count), bool),
-        side_cut.copy(), flat.copy(), np.full((count, 3), np.nan))
+        positions=np.full((count, 2), np.nan), noise=np.full((count, 2, 2), np.nan),
+        bias=np.zeros((count, 2, 2)), widths=np.full(count, np.nan),
+        heights=np.full(count, np.nan), height_noise=np.full(count, np.inf),
+        cut=np.zeros(count, bool), hidden=np.zeros(count, bool), side_cut=side_cut.copy(),
+        flat=flat.copy(), boxes=np.full((count, 3), np.nan))
 
 
 def _along_and_across(axes: npt.NDArray[np.float64], along: npt.NDArray[np.float64],

@@ -16,23 +16,26 @@ class Target:
     A class name takes the nearest track of that class and stays with it: whoever walks between
     is not followed. When the target is lost, nobody is until :meth:`choose_anew` or until
     something else is wanted.
+
+    Attributes
+    ----------
+    track : int
+        Id of the track that is followed, 0 for none.
+    lost : str
+        Which target was lost, '' when none was.
+
     """
 
     def __init__(self) -> None:
         self._wanted = ''
-        self._track = 0
         self._name = ''
         self._seen_ns = 0
-        self._over = False
-
-    @property
-    def track(self) -> int:
-        """Id of the track that is followed, 0 for none."""
-        return self._track
+        self.track = 0
+        self.lost = ''
 
     def choose_anew(self) -> None:
         """Look for a target again."""
-        self._track, self._over = 0, False
+        self.track, self.lost = 0, ''
 
     def find(self, wanted: str, found: GroundObjects, names: Mapping[int, str], stamp_ns: int,
              max_lost_s: float) -> tuple[int | None, str]:
@@ -56,23 +59,23 @@ class Target:
         if wanted != self._wanted:
             self._wanted = wanted
             self.choose_anew()
-        if not wanted or self._over:
+        if not wanted or self.lost:
             return None, ''
         said = ''
-        if not self._track:
+        if not self.track:
             row = self._choose(wanted, found, names)
             if row is None:
                 return None, ''
-            self._track, class_id = int(found.ids[row]), int(found.instances.class_ids[row])
-            self._name = names.get(class_id, str(class_id))
-            said = f'following track {self._track} ({self._name})'
-        rows = found.placed[found.ids[found.placed] == self._track]
+            self.track, class_id = int(found.ids[row]), int(found.instances.class_ids[row])
+            self._name = names.get(class_id, f'class {class_id}')
+            said = f'following track {self.track} ({self._name})'
+        rows = found.placed[found.ids[found.placed] == self.track]
         if len(rows):
             self._seen_ns = stamp_ns
             return int(rows[0]), said
         if abs(stamp_ns - self._seen_ns) > max_lost_s * 1e9:
-            said = f'target lost: track {self._track} ({self._name})'
-            self._track, self._over = 0, True
+            self.lost = f'the target is lost: track {self.track} ({self._name})'
+            self.track = 0
         return None, said
 
     def _choose(self, wanted: str, found: GroundObjects, names: Mapping[int, str]) -> int | None:

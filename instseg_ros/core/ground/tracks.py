@@ -83,11 +83,10 @@ class MetricTracks:
         self.states = self.states @ move.T
         self.covariances = move @ self.covariances @ move.T + change * acceleration ** 2
 
-    def _keep(self, rows: npt.NDArray[np.bool_]) -> None:
-        if not rows.all():
-            self.ids, self.states, self.covariances, self.heights, self.seen_ns = (
-                a[rows] for a in (self.ids, self.states, self.covariances, self.heights,
-                                  self.seen_ns))
+    def _keep(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> None:
+        self.ids, self.seen_ns = self.ids[rows], self.seen_ns[rows]
+        self.states, self.covariances = self.states[rows], self.covariances[rows]
+        self.heights = self.heights[rows]
 
     def correct(self, ids: npt.NDArray[np.int64], positions: npt.NDArray[np.float64],
                 noise: npt.NDArray[np.float64]) -> None:
@@ -99,6 +98,7 @@ class MetricTracks:
         ids : ndarray of shape (M,), int64
             No id twice.
         positions : ndarray of shape (M, 2), float64
+            x, y in metres.
         noise : ndarray of shape (M, 2, 2), float64
             Covariance of the positions.
 
@@ -125,13 +125,13 @@ class MetricTracks:
         covariances = np.zeros((len(new), 4, 4))
         covariances[:, :2, :2] = noise[new]
         covariances[:, [2, 3], [2, 3]] = _START_SPEED ** 2
-        order = np.argsort(np.concatenate([self.ids, ids[new]]), kind='stable')
-        unknown = np.tile([np.nan, np.inf], (len(new), 1))
-        states = np.column_stack([positions[new], np.zeros((len(new), 2))])
-        self.ids, self.states, self.covariances, self.heights, self.seen_ns = (
-            np.concatenate([old, added])[order] for old, added in (
-                (self.ids, ids[new]), (self.states, states), (self.covariances, covariances),
-                (self.heights, unknown), (self.seen_ns, np.full(len(new), self._now_ns))))
+        self.ids = np.concatenate([self.ids, ids[new]])
+        self.states = np.concatenate(
+            [self.states, np.column_stack([positions[new], np.zeros((len(new), 2))])])
+        self.covariances = np.concatenate([self.covariances, covariances])
+        self.heights = np.concatenate([self.heights, np.tile([np.nan, np.inf], (len(new), 1))])
+        self.seen_ns = np.concatenate([self.seen_ns, np.full(len(new), self._now_ns)])
+        self._keep(np.argsort(self.ids, kind='stable'))
 
     def learn_heights(self, ids: npt.NDArray[np.int64], heights: npt.NDArray[np.float64],
                       noise: npt.NDArray[np.float64]) -> None:

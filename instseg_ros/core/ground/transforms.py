@@ -11,12 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .floor import Pose
+from ...errors import TransformError
 
 _KEPT_NS = 10 * 10**9  # tf2 keeps ten seconds too
-
-
-class TransformError(LookupError):
-    """A transform is not known (yet); says which, and what is known."""
 
 
 @dataclass
@@ -52,7 +49,7 @@ def _pose(seven: npt.NDArray[np.float64]) -> Pose:
 
 def _slerp(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], part: float
            ) -> npt.NDArray[np.float64]:
-    """Return the turn between two (Shoemake, *Animating Rotation with Quaternion Curves*, 1985)."""
+    """Return a turn between two (Shoemake, *Animating Rotation with Quaternion Curves*, 1985)."""
     cosine = float(a @ b)
     if cosine < 0:
         b, cosine = -b, -cosine
@@ -110,6 +107,7 @@ class TransformTree:
         Parameters
         ----------
         target, source : str
+            Frames.
         stamp_ns : int or None
             Time in nanoseconds; None takes the last of everything.
 
