@@ -134,7 +134,7 @@ class CameraModel:
         return rays
 
     def _fisheye_rays(self, pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Invert theta (1 + k1 theta^2 + ...) by Newton's method; cv2.fisheye ends at 90 degrees."""
+        """Invert theta (1 + k1 theta^2 + ...) by Newton; cv2.fisheye ends at 90 degrees."""
         inverse = np.linalg.inv(self.matrix)
         flat = pixels @ inverse[:2, :2].T + inverse[:2, 2]
         distance = np.hypot(flat[:, 0], flat[:, 1])

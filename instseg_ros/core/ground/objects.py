@@ -213,7 +213,8 @@ def _by_contact(pieces: _Pieces, visible: npt.NDArray[np.bool_], noise: Noise, h
     along[whose] = noise.pixels * _metres_per_pixel(front, height, focal)
     depth = back - front - _ROUGHNESS * along[whose]
     distance[whose] = front + np.minimum(np.maximum(depth, _DEPTH), width / 2)
-    shape[whose] = np.hypot(_PLACE * width, (1 - pieces.low_free[whose]) * pieces.widths[whose] / 2)
+    unseen = 1 - pieces.low_free[whose]
+    shape[whose] = np.hypot(_PLACE * width, unseen * pieces.widths[whose] / 2)
     starts = np.flatnonzero(np.diff(pieces.owners, prepend=-1))
     bearings[pieces.owners[starts]] = (np.maximum.reduceat(pieces.bearings, starts)
                                        + np.minimum.reduceat(pieces.bearings, starts)) / 2
