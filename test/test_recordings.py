@@ -450,6 +450,18 @@ def test_file_that_was_being_compressed_is_read_once(tmp_path):
     assert read(folder) == messages
 
 
+def test_file_that_was_unpacked_beside_is_read_once(tmp_path):
+    """`ros2 bag play` leaves them, whole or, where it was killed, not."""
+    folder, messages = split(tmp_path, ['s_0', 's_1'], mode=CompressionMode.FILE)
+    repair(folder)
+    for name, end in (('s_0', None), ('s_1', -100)):
+        data = zstd.decompress((folder / f'{name}.mcap.zstd').read_bytes())
+        (folder / f'{name}.mcap').write_bytes(data[:end])
+    with Bag(folder) as bag:
+        assert contents(bag) == messages
+        assert bag.finished and not bag.notes
+
+
 def test_topics_without_a_slash(tmp_path):
     path = recorded.write(tmp_path / 'bag', {'camera/semantic_mask': recorded.IMAGE}, [
         ('camera/semantic_mask', 0, recorded.raw(0, recorded.masks(1)[0], 'mono8'))])

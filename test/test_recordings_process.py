@@ -282,7 +282,7 @@ def test_one_bad_frame_costs_its_overlay_only(tmp_path, form):
         messages += [(MASK, k, recorded.raw(k, mask, 'mono8')), (image, k, frame)]
     source = recorded.write(tmp_path / 'in', {MASK: IMAGE, image: COMPRESSED}, messages)
     summary = process(source, tmp_path / 'out', Options(overlays=True))
-    assert (summary.frames, summary.complete) == (6, False)
+    assert (summary.frames, summary.overlays, summary.complete) == (6, 5, False)
     assert any(f'{image}: message 2 at' in note for note in summary.notes)
     with Bag(tmp_path / 'out') as bag:
         assert bag.topics['/overlay/image/compressed'].count == 5

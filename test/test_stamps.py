@@ -1,6 +1,6 @@
 """Frames and masks find each other, in the order in which they were taken."""
 
-from instseg_ros.messages.stamps import StampOrder, StampPairing
+from instseg_ros.messages.stamps import LateStamps, StampOrder, StampPairing
 import pytest
 
 MS = 10**6
@@ -90,3 +90,13 @@ def test_order_gives_what_can_be_overtaken_no_more():
     assert order.add(150 * MS, 'c') == [(0, 'a')]
     assert order.add(80 * MS, 'd') == []
     assert order.flush() == [(80 * MS, 'd'), (90 * MS, 'b'), (150 * MS, 'c')]
+
+
+@pytest.mark.parametrize(('stamps', 'late'), [
+    ([0, 33, 66, 99], []), ([0, 33, 99, 66, 132], [66]), ([0, 99, 66, 132, 120, 150], [66, 120]),
+    ([5000, 5033, 0, 33], []),                       # a recording that starts again
+    ([0, 33, 66, 0, 33, 66], [0]), ([0, 0, 0], []),  # a short one; stamps that were never set
+])
+def test_what_was_overtaken_is_late(stamps, late):
+    order = LateStamps()
+    assert [s for s in stamps if order.late(s * MS)] == late

@@ -318,7 +318,7 @@ def _kind_of_path(source: str) -> tuple[str, str]:
             f'{source}: expected {", ".join(map(repr, _SOURCES))} or the path of a recording, a '
             f'video, a folder of images or a device{meant}, and there is nothing of that name; '
             'mend the source, or plug the camera in')
-    bags = ('*.mcap', '*.db3', 'metadata.yaml', '*.zstd')
+    bags = ('*.mcap', '*.db3', 'metadata.yaml', '*.zstd', '*.bag')
     recorded = (any(next(path.glob(b), None) for b in bags) if path.is_dir()
                 else any(path.match(b) for b in bags))
     return _RECORDING if recorded else _VIDEO

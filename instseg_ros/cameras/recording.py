@@ -10,7 +10,7 @@ from typing import Any
 from .camera import Camera, CameraSettings, Capture
 from .networks import load_labels
 from .pace import Pace
-from ..errors import CameraError, EndOfStream, MessageError
+from ..errors import CameraError, EndOfStream, MessageError, RecordingError
 from ..messages.stamps import seconds, StampPairing
 from ..recordings.bag import Bag, COMPRESSED, IMAGE, LeftOut
 from ..recordings.frames import first_size, recorded_frame, recorded_mask
@@ -74,9 +74,11 @@ class RecordingCamera(Camera):
         """Return the next capture of the file, from its start again in a loop."""
         capture = next(self._captures, None)
         if capture is None:
-            if not self.settings.loop or self._first_ns is None:
-                raise EndOfStream('the recording is over' if self._first_ns is not None else
-                                  f'{self._bag.path}: nothing in it can be played')
+            if self._first_ns is None:
+                raise RecordingError(f'{self._bag.path}: {self._mask.name}: expected frames or '
+                                     'masks, got none that can be used; `instseg info` says why')
+            if not self.settings.loop:
+                raise EndOfStream('the recording is over')
             self._shift_ns += self._last_ns - self._first_ns + self._period_ns
             self._captures, self._looped = self.captures(), True
             self._last_ns = self._first_ns - self._period_ns

@@ -2,7 +2,8 @@
 Record a camera into a rosbag2 recording (MCAP, zstd), with no ROS on the machine.
 
 Ctrl-C ends it. A full disk, a killed process or a power cut leave a recording that opens with
-everything up to the last second.
+everything up to the last second. What of a recording or a video cannot be used is left out and
+named: exit code 1.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         camera.close()
     print(f'{options.out}: {_words(state)}')
-    return 0
+    return 1 if camera.left_out else 0
 
 
 def _words(state: State) -> str:

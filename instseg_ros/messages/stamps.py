@@ -1,7 +1,7 @@
 """
 Stamps of messages: which frame belongs to which mask, and in what order masks were taken.
 
-The nodes, the playback of recordings and their processing all use these two classes.
+The nodes, the playback of recordings and their processing all use these classes.
 """
 
 from __future__ import annotations
@@ -235,6 +235,27 @@ class StampOrder(Generic[_T]):
         if given:
             self._given_ns = given[-1][0]
         return given
+
+
+class LateStamps:
+    """
+    Says which messages of a topic came too late, for those who cannot wait to put them in order.
+
+    A single message from less than a second before the last one was overtaken. Several in a row
+    are a recording that starts again, or a clock that was set.
+    """
+
+    def __init__(self) -> None:
+        self._last_ns: int | None = None
+        self._late = False
+
+    def late(self, stamp_ns: int) -> bool:
+        """Take the stamp of a message; return whether it is to be left out."""
+        before = 0 if self._last_ns is None else self._last_ns - stamp_ns
+        self._late = 0 < before < _RESTART_NS and not self._late
+        if not self._late:
+            self._last_ns = stamp_ns
+        return self._late
 
 
 def _stamp(item: tuple[int, Any]) -> int:

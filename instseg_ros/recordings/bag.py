@@ -137,7 +137,7 @@ class Bag:
         try:
             told = yaml.safe_load(text)['rosbag2_bagfile_information']
             promised, names = int(told['message_count']), {
-                Path(name).name for name in told['relative_file_paths']}
+                Path(name).name.removesuffix(PACKED) for name in told['relative_file_paths']}
             known = {str(t['topic_metadata']['name']) for t in told['topics_with_message_count']}
             self.custom_data = {str(k): str(v) for k, v in (told.get('custom_data') or {}).items()}
         except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
@@ -145,11 +145,12 @@ class Bag:
                               'counts')
             return
         found = sum(t.count for t in self.topics.values())
-        there = {f.path.name for f in self.files}
+        there = {f.path.name.removesuffix(PACKED) for f in self.files}
         wrong = [f'{promised} messages, there are {found}'] if promised != found else []
         kind = next(STORAGES[f.path.with_name(f.path.name.removesuffix(PACKED)).suffix]
                     for f in self.files)
-        packed = any(f.path.suffix == PACKED for f in self.files)
+        packed = any(f.path.suffix == PACKED or f.path.with_name(f.path.name + PACKED).exists()
+                     for f in self.files)
         if told.get('storage_identifier') != kind:
             wrong.append(f'storage {told.get("storage_identifier")!r}, the files are {kind}')
         if packed != (str(told.get('compression_mode')).lower() == 'file'):

@@ -157,7 +157,7 @@ def process(source: Path, out: Path, options: Options,
                                  + '; '.join(run.left_out.lines()))
         writer.close()
         notes = [f'left out, since nobody here knows its type: {name}' for name in unknown]
-        return Summary(run.frames, run.instances, len(run.tracks), run.drawn,
+        return Summary(run.frames, run.instances, len(run.tracks), run.overlays,
                        (*run.notes(), *notes), not (unknown or run.left_out or bag.incomplete))
 
 
@@ -208,7 +208,7 @@ class _Run:
         self._timelines = {topic.name: Timeline(topic.name, window_ns, self.left_out)
                            for topic in (self._mask, self._image) if topic}
         self._pairing = StampPairing(2, round(1e9 * options.overlay.stamp_tolerance))
-        self.drawn = self._jpegs = self._apart_ns = 0
+        self.overlays = self._paired = self._jpegs = self._apart_ns = 0
         self._invented: set[int] = set()
         self._time_ns = 0
         self.frames = self.instances = 0
@@ -245,7 +245,7 @@ class _Run:
             notes.append(f'{self._mask.name}: {self._jpegs} masks are JPEG, which is lossy: it '
                          f'invented {len(self._invented)} ids at borders; record masks as '
                          'PNG or raw')
-        without = self.frames - self.drawn
+        without = self.frames - self._paired
         if self._drawing and without:
             notes.append(
                 f'overlays: {without} of {self.frames} masks have no frame within '
@@ -310,6 +310,7 @@ class _Run:
             if isinstance(drawn, str):
                 self.left_out.add(item.frame.topic, item.frame.index, item.frame.time_ns, drawn)
                 return
+            self.overlays += 1
             if self._options.overlays:
                 writer.write(self._outputs[OVERLAY + '/compressed'], item.time_ns, drawn.message)
             if video and drawn.picture is not None:
@@ -398,11 +399,12 @@ class _Run:
         for _, (frame, result) in pairs:
             if frame is not None and result is not None:
                 assert self._image
-                self.drawn += 1
+                self._paired += 1
                 self._apart_ns = max(self._apart_ns, abs(frame.stamp_ns - result.stamp_ns))
                 yield _Overlay(result.time_ns, frame, workers.submit(
                     draw_frame, self._image.msgtype, frame, result.stamp_ns,
-                    Packed(result.instances), result.ids, self.names, self._options.overlay, self._options.mp4 is not None))
+                    Packed(result.instances), result.ids, self.names, self._options.overlay,
+                    self._options.mp4 is not None))
 
 
 def _without_labels(instances: Instances) -> Instances:

@@ -165,7 +165,8 @@ def find_files(path: Path) -> list[Path]:
     if not found:
         raise RecordingError(f'{path}: expected a rosbag2 folder or an .mcap or .db3 file, got '
                              + ('another file' if path.is_file() else 'a folder without one'))
-    # The recorder was killed while it compressed a file: the original is still there.
+    # Both are there when a recorder was killed while it compressed a file, and where `ros2 bag
+    # play` has unpacked one.
     found = [f for f in found if f.suffix != PACKED or f.with_suffix('') not in found]
     return sorted(found, key=lambda f: [int(part) if part.isdecimal() else part for part in
                                         re.split(r'(\d+)', f.name)])
@@ -185,7 +186,12 @@ def open_file(path: Path) -> StoredFile:
         raise RecordingError(f'{path}: expected a recording, got an empty file')
     if path.suffix == PACKED:
         return PackedFile(path)
-    return McapFile(path) if path.suffix == '.mcap' else SqliteFile(path)
+    file: StoredFile = McapFile(path) if path.suffix == '.mcap' else SqliteFile(path)
+    if not file.ended and (twin := path.with_name(path.name + PACKED)).exists():
+        with suppress(RecordingError):
+            packed = PackedFile(twin)
+            return packed if packed.ended else file
+    return file
 
 
 def unpack(path: Path, target: Path) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core.debug_view import debug_view
+from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
 from instseg_ros.messages.encodings import read_mask
+from instseg_ros.messages.stamps import LateStamps
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image
@@ -24,6 +26,7 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         super().__init__('instance_segmentation_node', SegmentationSettings)
         self._segmenter = Segmenter(self.settings)
         self._stamp_ns = 0
+        self._stamps = LateStamps()
         self._size = (0, 0)
         self._detections = self.offer(Detection2DArray, topics.DETECTIONS)
         self._mask = ImagePublisher(self, topics.INSTANCE_MASK, '16UC1')
@@ -35,6 +38,8 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
     def _on_mask(self, message: Image) -> None:
         settings = self._segmenter.settings = self.settings
         mask = read_mask(message)
+        if self._stamps.late(stamp_to_ns(message.header.stamp)):
+            raise MessageError('expected masks in the order of their stamps, one was overtaken')
         self._notice_jumps(message)
         instances = self._segmenter.update(mask, self._stamp_ns)
         # The image first: subscribers take it in while the detections are still written.

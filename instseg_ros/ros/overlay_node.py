@@ -95,8 +95,8 @@ class OverlayNode(StageNode[OverlaySettings]):
         if apart_ns and not self._apart:
             self._apart = True
             self.get_logger().info(
-                f'the stamps of frames and masks are {abs(apart_ns) / 1e6:.1f} ms apart; each mask '
-                'is drawn over the nearest frame (parameter stamp_tolerance)')
+                f'the stamps of frames and masks are {abs(apart_ns) / 1e6:.1f} ms apart; each '
+                'mask is drawn over the nearest frame (parameter stamp_tolerance)')
 
     def _say_sizes(self, image: Image, mask: Image) -> None:
         sizes = (image.width, image.height, mask.width, mask.height)

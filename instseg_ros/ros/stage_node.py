@@ -101,9 +101,13 @@ class StageNode(Node, Generic[SettingsT]):
         Set parameters as rclpy does, with our reason where the values are at fault.
 
         rclpy checks ranges and types before it asks the node, so a refusal of its own would
-        reach neither the log nor /diagnostics.
+        reach neither the log nor /diagnostics. What is read-only may be set to what it is: so
+        `ros2 param load` takes what `ros2 param dump` wrote.
         """
-        parameter_list = [self.live.in_own_type(p) for p in parameter_list]
+        given = [self.live.in_own_type(p) for p in parameter_list]
+        parameter_list = [p for p in given if not self._is_so_for_good(p)]
+        if given and not parameter_list:
+            return SetParametersResult(successful=True)
         unknown = [p.name for p in parameter_list if not self.has_parameter(p.name)]
         reason = (f'{unknown[0]}: no such parameter; `ros2 param list` names them' if unknown
                   else self.live.refusal(parameter_list))
@@ -111,6 +115,12 @@ class StageNode(Node, Generic[SettingsT]):
             self.health.problem(reason, 'parameter refused')
             return SetParametersResult(successful=False, reason=reason)
         return super().set_parameters_atomically(parameter_list)
+
+    def _is_so_for_good(self, parameter: Parameter) -> bool:
+        return (self.has_parameter(parameter.name)
+                and self.describe_parameter(parameter.name).read_only
+                and parameter.get_parameter_value()
+                == self.get_parameter(parameter.name).get_parameter_value())
 
     def offer(self, kind: type, topic: str, qos: QoSProfile = OFFERED,
               matched: Callable[[Any], None] | None = None) -> Publisher:

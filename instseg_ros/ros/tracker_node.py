@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from instseg_ros.core import SegmentationSettings, Tracker, TrackingSettings
+from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
-from instseg_ros.messages.stamps import stamp_ns, StampPairing
+from instseg_ros.messages.stamps import LateStamps, stamp_ns, StampPairing
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
@@ -29,6 +30,7 @@ class TrackerNode(StageNode[TrackingSettings]):
         self._segmentation = RemoteSettings(
             self, 'instance_segmentation_node', SegmentationSettings, self._tracker.follow)
         self._pairing = StampPairing()
+        self._stamps = LateStamps()
         self._tracks = self.offer(Detection2DArray, topics.TRACKS)
         self._detections = self.request(
             Detection2DArray, topics.DETECTIONS, lambda m: self._on_part(0, m))
@@ -45,6 +47,8 @@ class TrackerNode(StageNode[TrackingSettings]):
                 self._on_frame(*parts)
 
     def _on_frame(self, detections: Detection2DArray, mask: Image) -> None:
+        if self._stamps.late(stamp_ns(detections)):
+            raise MessageError('expected messages in the order of their stamps, one was overtaken')
         self._tracker.settings = self.settings
         labels = image_to_array(mask, '16UC1')
         instances = detections_to_instances(detections, labels)

@@ -177,7 +177,7 @@ def test_classes_in_colours_only_while_somebody_looks(rig, stamps):
     send = rig.publisher(Image, MASK)
     rig.until(lambda: pictures, lambda: send.publish(
         array_to_image(two_people(), 'mono8', stamps.rising())))
-    seen = decode(pictures[0].data, 'bgr8')
+    seen = read_image(pictures[0], 'bgr8')
     assert seen.max() > 200
     assert seen[two_people() == 0].mean() < 10
     rig.tester.destroy_subscription(looking)
