@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from geometry_msgs.msg import PolygonInstanceStamped, PoseStamped
-from instseg_ros.core.ground import (CameraModel, GroundObjects, GroundSettings, GroundTracker,
-                                     Pose, Target)
+from instseg_ros.core.ground import (camera_pose, CameraModel, GroundObjects, GroundSettings,
+                                     GroundTracker, motion, Pose, Target)
 from instseg_ros.errors import CalibrationError, MessageError, TransformError
 from instseg_ros.messages import ground, topics
 from instseg_ros.messages.stamps import stamp_ns, StampPairing
@@ -51,7 +51,7 @@ class GroundNode(StageNode[GroundSettings]):
         self._names: dict[int, str] = {}
         self._info: CameraInfo | None = None
         self._camera: tuple[Any, CameraModel] | None = None
-        self._fixed: str | None = None
+        self._fixed = 'none yet'
         self._parts: list[Subscription] = []
         # Frames that wait for their transforms, with the time they came.
         self._waiting: deque[tuple[float, Image, Detection2DArray]] = deque()
@@ -134,31 +134,16 @@ class GroundNode(StageNode[GroundSettings]):
         """Return the poses of the camera over the floor and of the floor in the fixed frame."""
         settings, tf, stamp = self.settings, self._transforms, stamp_to_ns(header.stamp)
         assert tf is not None
-        pose = settings.camera_pose()
-        if pose is None:
-            try:
-                pose = tf.lookup(settings.ground_frame, header.frame_id, stamp)
-            except TransformError as error:
-                raise TransformError(
-                    f'expected a transform from {header.frame_id} to {settings.ground_frame}: '
-                    f'{error if tf.available else "tf2_ros is not installed"}; publish it '
-                    '(robot_state_publisher, static_transform_publisher), or set camera_height '
-                    'and camera_tilt') from None
-        moved, frame = None, settings.ground_frame
+        pose = camera_pose(settings, tf.lookup, header.frame_id, stamp)
         try:
-            moved = tf.lookup(settings.fixed_frame, settings.ground_frame, stamp)
-            frame = settings.fixed_frame
+            moved = motion(settings, tf.lookup, stamp)
         except TransformError as error:
             if not late and self._knows_fixed_frame():
                 raise
-            self.health.problem(
-                f'expected a transform from {settings.ground_frame} to {settings.fixed_frame}: '
-                f'{error}; velocities are relative to the robot', 'TF of the fixed frame')
-        if frame != self._fixed:
-            if self._fixed is not None:
-                self.get_logger().info(f'tracks on the floor start anew, in {frame}')
-            self._tracker.reset()
-            self._fixed = frame
+            self.health.problem(str(error), 'TF of the fixed frame')
+            self._fixed = settings.ground_frame
+            return pose, None
+        self._fixed = settings.fixed_frame
         return pose, moved
 
     def _knows_fixed_frame(self) -> bool:
@@ -241,7 +226,7 @@ class GroundNode(StageNode[GroundSettings]):
 
     def _details(self) -> dict[str, str]:
         return {'target': str(self._target.track or self._target.lost or 'none'),
-                'fixed frame': self._fixed or 'none yet'}
+                'fixed frame': self._fixed}
 
 
 def _ids(tracks: Detection2DArray) -> npt.NDArray[np.int64]:

@@ -27,17 +27,12 @@ class Transforms:
     node : rclpy.node.Node
         Whose executor receives the transforms.
 
-    Attributes
-    ----------
-    available : bool
-        False where neither tf2_ros nor tf2_msgs is installed: nothing is ever known then.
-
     """
 
     def __init__(self, node: Node) -> None:
         self._tree = TransformTree()
         self._buffer: Any = None
-        self.available = True
+        self._missing = ''
         try:
             import tf2_ros
             self._buffer = tf2_ros.Buffer(node=node)
@@ -46,7 +41,7 @@ class Transforms:
             try:
                 from tf2_msgs.msg import TFMessage
             except ImportError:
-                self.available = False
+                self._missing = 'neither tf2_ros nor tf2_msgs is installed'
                 return
             node.create_subscription(TFMessage, topics.TF, self._on_moving, _DEPTH)
             node.create_subscription(TFMessage, topics.TF_STATIC, self._on_static, _STATIC)
@@ -68,6 +63,8 @@ class Transforms:
             It is not known (yet).
 
         """
+        if self._missing:
+            raise TransformError(self._missing)
         if self._buffer is None:
             return self._tree.lookup(target, source, stamp_ns)
         import tf2_ros

@@ -70,10 +70,8 @@ class GroundSettings(Settings):
         """Return what is uncertain."""
         return Noise(self.outline_noise, math.radians(self.tilt_noise), self.height_noise)
 
-    def camera_pose(self) -> Pose | None:
-        """Return the camera's pose over the floor if it is declared here."""
-        if self.camera_height == 0:
-            return None
+    def camera_pose(self) -> Pose:
+        """Return the camera's pose over the floor as it is declared here."""
         return Pose.of_camera(self.camera_height, math.radians(self.camera_tilt),
                               math.radians(self.camera_roll))
 
@@ -155,10 +153,7 @@ class GroundTracker:
         self.settings = settings
         self._finder = ContactFinder()
         self._tracks = MetricTracks()
-
-    def reset(self) -> None:
-        """Forget every track: time or the fixed frame jumped."""
-        self._tracks.reset()
+        self._frames: tuple[str, str | None] | None = None
 
     def update(self, instances: Instances, ids: npt.NDArray[np.int64], stamp_ns: int,
                camera: CameraModel, pose: Pose, moved: Pose | None = None,
@@ -179,7 +174,8 @@ class GroundTracker:
         pose : Pose
             Of the camera's optical frame over the floor: z = 0 of the ground frame.
         moved : Pose, optional
-            Of the ground frame in one that does not move; None where the robot stands still.
+            Of the ground frame in the fixed frame; None where that is not known, and velocities
+            are relative to the robot. When this changes, tracks start anew.
         names : mapping of int to str, optional
             Names of the classes.
 
@@ -193,6 +189,10 @@ class GroundTracker:
         height, width = instances.labels.shape
         view = FloorView(camera.resized(width, height), pose)
         # Only the part of the ground frame's motion along the floor of the fixed one counts.
+        frames = settings.ground_frame, settings.fixed_frame if moved else None
+        if frames != self._frames:
+            tracks.reset()
+            self._frames = frames
         moved = moved or Pose.identity()
         turn, shift = moved.rotation[:2, :2], moved.translation[:2]
         back = np.linalg.inv(turn)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .floor import Pose
 from ...errors import TransformError
 
-_KEPT_NS = 10 * 10**9  # tf2 keeps ten seconds too
+KEPT_NS = 10 * 10**9  # tf2 keeps ten seconds too
 
 
 @dataclass
@@ -60,9 +60,19 @@ def _slerp(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], part: float
 
 
 class TransformTree:
-    """The frames of a robot, for programs that have no tf2: recordings, and nodes without it."""
+    """
+    The frames of a robot, for programs that have no tf2: recordings, and nodes without it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    kept_ns : int or None
+        For how long transforms are kept, in nanoseconds, and a stamp that far back means that
+        time was set back; None keeps all.
+
+    """
+
+    def __init__(self, kept_ns: int | None = KEPT_NS) -> None:
+        self._kept_ns = kept_ns
         self._links: dict[str, _Link] = {}
 
     def add(self, parent: str, child: str, stamp_ns: int, translation: npt.ArrayLike,
@@ -94,10 +104,10 @@ class TransformTree:
         if link is None or link.parent != parent or link.static != static or static:
             link = self._links[child] = _Link(parent, static)
         history = link.history
-        if history and stamp_ns < history[-1][0] - _KEPT_NS:
+        if self._kept_ns is not None and history and stamp_ns < history[-1][0] - self._kept_ns:
             history.clear()  # time was set back
         insort(history, (stamp_ns, seven), key=lambda entry: entry[0])
-        while history[0][0] < history[-1][0] - _KEPT_NS:
+        while self._kept_ns is not None and history[0][0] < history[-1][0] - self._kept_ns:
             del history[0]
 
     def lookup(self, target: str, source: str, stamp_ns: int | None) -> Pose:
