@@ -114,16 +114,20 @@ def point_cloud(types: Types, points: npt.NDArray[np.float32], header: Any,
 
 
 def footprints(types: Types, found: GroundObjects, header: Any) -> list[Any]:
-    """Return a geometry_msgs/PolygonInstanceStamped for each track."""
-    messages = []
-    for k in found.placed[found.ids[found.placed] > 0].tolist():
-        corners = [types['geometry_msgs/msg/Point32'](x=x, y=y, z=0.0)
-                   for x, y in found.footprint(k).tolist()]
-        messages.append(types['geometry_msgs/msg/PolygonInstanceStamped'](
-            header=header, polygon=types['geometry_msgs/msg/PolygonInstance'](
-                polygon=types['geometry_msgs/msg/Polygon'](points=corners),
-                id=int(found.ids[k]))))
-    return messages
+    """
+    Return a geometry_msgs/PolygonInstanceStamped for each track, and an empty one with id 0.
+
+    Nav2's collision monitor stops the robot when a source knows no polygon at all: the empty one
+    says that the camera sees, and that nobody is there.
+    """
+    polygons = {0: [], **{int(found.ids[k]): found.footprint(k).tolist()
+                          for k in found.placed[found.ids[found.placed] > 0].tolist()}}
+    return [types['geometry_msgs/msg/PolygonInstanceStamped'](
+        header=header, polygon=types['geometry_msgs/msg/PolygonInstance'](
+            id=track, polygon=types['geometry_msgs/msg/Polygon'](
+                points=[types['geometry_msgs/msg/Point32'](x=x, y=y, z=0.0)
+                        for x, y in corners])))
+            for track, corners in polygons.items()]
 
 
 def target_pose(types: Types, found: GroundObjects, k: int, header: Any) -> Any:

@@ -141,9 +141,9 @@ def test_objects_and_all_the_rest(rig):
     assert 0 < first[:, 2].min() < 0.1 < 0.7 < first[:, 2].max() < 0.95
     assert stamp_to_ns(cloud.header.stamp) == stamp_ns
 
-    polygon = robot.wait('footprints')[0]
+    alive, polygon = robot.wait('footprints', 2)
+    assert (alive.polygon.id, len(alive.polygon.polygon.points)) == (0, 0)
     assert polygon.polygon.id == 7
-    assert len(robot.got['footprints']) == 1
     assert np.mean([p.x for p in polygon.polygon.polygon.points]) == pytest.approx(3.2, abs=0.2)
 
     target = robot.wait('target')[0]
