@@ -41,5 +41,6 @@ setup(
         'overlay_node = instseg_ros.ros.main:overlay_node',
         'ground_node = instseg_ros.ros.main:ground_node',
         'pipeline = instseg_ros.ros.main:pipeline',
+        'doctor = instseg_ros.commands.doctor:main',
     ]},
 )

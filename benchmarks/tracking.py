@@ -24,7 +24,7 @@ from instseg_ros.cameras.synthetic import SceneFrame, SyntheticScene
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.association import box_overlaps
-from instseg_ros.core.oriented_boxes import oriented_box
+from instseg_ros.core.segmentation.oriented_boxes import oriented_box
 import motmetrics
 import numpy as np
 from scipy.optimize import linear_sum_assignment

@@ -11,8 +11,8 @@ def generate_launch_description():
     return LaunchDescription([
         DeclareLaunchArgument(
             'source', default_value='',
-            description="'synthetic', 'sample' or the path of a recording; empty: as in "
-            'params_file'),
+            description="'imx500', 'synthetic', 'sample', or the path of a recording, a video, a "
+            'folder of images or a device; empty: as in params_file'),
         *shared_arguments(),
         DeclareLaunchArgument(
             'bag', default_value='',

@@ -48,6 +48,7 @@ def play(path, count=None, **settings):
         while count is None or len(captures) < count:
             if capture := camera.read(5.0):
                 captures.append(capture)
+            assert time.monotonic() - start < 20, 'waits for a gap'
     except EndOfStream:
         pass
     camera.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
 from ..errors import CameraError
 
 
@@ -49,5 +50,9 @@ def load_calibration(path: Path) -> Calibration:
             numbers['camera_matrix'], numbers['rectification_matrix'],
             numbers['projection_matrix'])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise CameraError(f'{path}: expected a calibration file of camera_calibration, got '
-                          f'{error!r}; the camera counts as not calibrated') from error
+        # YAML's own sentence has lines and the places of its parser's objects.
+        place = getattr(error, 'problem_mark', None)
+        got = (f'no YAML in line {place.line + 1}' if place else
+               f'no {error}' if isinstance(error, KeyError) else str(error))
+        raise CameraError(f'{path}: expected a calibration file of camera_calibration, got {got}; '
+                          'the camera counts as not calibrated') from error

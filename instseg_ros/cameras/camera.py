@@ -14,15 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.class_names import VOC_NAMES
 from ..core.settings import setting, Settings
 from ..errors import CameraError, SettingsError
 from ..messages import topics
-
-# The PASCAL VOC classes of the networks at hand; the place in the list is the class id.
-VOC_CLASSES = (
-    'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair',
-    'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa',
-    'train', 'tvmonitor')
 
 # source: (module, class); a driver is imported only when its source is chosen.
 _SOURCES = {
@@ -148,8 +143,9 @@ class CameraSettings(Settings):
         True, 'Open the camera in a process of its own, which is restarted when it dies or stalls',
         live=False)
     wait_for: str = setting(
-        '', 'Nodes that a recording, a video or a folder of images waits for at its start, with '
-        'spaces between the names; empty: whoever subscribes', live=False)
+        '', 'Nodes that a recording, a video or a folder of images waits for at its start, and '
+        'topics (names with a slash) that need a subscriber, with spaces between; empty: whoever '
+        'subscribes', live=False)
     wait_timeout: float = setting(
         15.0, 'Longest time of this wait', unit='s', low=0, high=600, live=False)
     capture_python: str = setting(
@@ -201,7 +197,7 @@ class Camera(abc.ABC):
 
     """
 
-    class_names: Mapping[int, str] = dict(enumerate(VOC_CLASSES))
+    class_names: Mapping[int, str] = VOC_NAMES
     rest_s: float = 0.0
 
     def __init__(self, settings: CameraSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 import math
 from typing import NamedTuple
@@ -12,9 +13,10 @@ import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 
 from .association import assign
+from .class_names import VOC_NAMES
 from .instances import Instances
 from .motion import Motion
-from .oriented_boxes import oriented_box
+from .segmentation.oriented_boxes import oriented_box
 from .segmentation import segment_instances, SegmentationSettings
 
 SETTLED_FRAMES = 2    # frames after its first in which an object must have stood alone
@@ -92,11 +94,14 @@ class Segmenter:
     settings : SegmentationSettings
         May be replaced between updates by assigning :attr:`settings`. With ``memory`` off the
         result is that of :func:`~.segmentation.segment_instances`, exactly.
+    class_names : mapping of int to str
+        Names of class ids; may be replaced likewise.
 
     """
 
-    def __init__(self, settings: SegmentationSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: SegmentationSettings,
+                 class_names: Mapping[int, str] = VOC_NAMES) -> None:
+        self.settings, self.class_names = settings, class_names
         self._memory = InstanceMemory()
 
     def reset(self) -> None:
@@ -119,11 +124,12 @@ class Segmenter:
         Instances
 
         """
-        instances = segment_instances(mask, self.settings)
+        instances = segment_instances(mask, self.settings, self.class_names)
         if not self.settings.memory:
             self._memory.reset()
             return instances
-        return self._memory.update(instances, stamp_ns, self.settings.size_threshold)
+        return self._memory.update(instances, stamp_ns,
+                                   self.settings.smallest_area(mask.shape))
 
 
 class InstanceMemory:

@@ -12,7 +12,8 @@ import array
 import dataclasses
 from dataclasses import dataclass
 import math
-from typing import Any, get_type_hints, TypeVar
+from typing import Any, get_args, get_origin, get_type_hints, TypeVar
+
 from ..errors import SettingsError
 
 
@@ -30,7 +31,7 @@ class Setting:
     name : str
         Field and ROS parameter name.
     kind : type
-        ``bool``, ``int``, ``float``, ``str`` or ``tuple`` (of ints).
+        ``bool``, ``int``, ``float``, ``str`` or ``tuple``.
     default : object
         Value when nobody chose one.
     doc : str
@@ -43,6 +44,8 @@ class Setting:
         Allowed values of a ``str``; empty when any is allowed.
     live : bool
         False when a change needs a restart; such a ROS parameter is read-only.
+    item : type
+        ``int`` or ``str``, of the elements of a tuple.
 
     """
 
@@ -55,6 +58,7 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = True
+    item: type = int
 
     @property
     def expectation(self) -> str:
@@ -62,7 +66,7 @@ class Setting:
         if self.choices:
             return 'one of ' + ', '.join(repr(c) for c in self.choices)
         kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a text',
-                tuple: 'a list of integers'}[self.kind]
+                tuple: 'a list of texts' if self.item is str else 'a list of integers'}[self.kind]
         if self.low is None and self.high is None:
             return kind
         low = '-inf' if self.low is None else f'{self.low:.10g}'
@@ -88,7 +92,7 @@ class Setting:
             right_type = right_type and not isinstance(value, bool) and math.isfinite(value)
         items = value if self.kind is tuple and right_type else (value,)
         if self.kind is tuple and right_type:
-            right_type = all(isinstance(i, int) and not isinstance(i, bool) for i in items)
+            right_type = all(isinstance(i, self.item) and not isinstance(i, bool) for i in items)
         if (not right_type
                 or self.low is not None and any(i < self.low for i in items)
                 or self.high is not None and any(i > self.high for i in items)
@@ -131,8 +135,8 @@ class Settings:
         """Return the declarations of all settings, in the order of the fields."""
         hints = get_type_hints(cls)
         return tuple(
-            Setting(f.name, getattr(hints[f.name], '__origin__', hints[f.name]), f.default,
-                    **f.metadata[_KEY])
+            Setting(f.name, get_origin(hints[f.name]) or hints[f.name], f.default,
+                    item=next(iter(get_args(hints[f.name])), int), **f.metadata[_KEY])
             for f in dataclasses.fields(cls))
 
     def changed(self: _SettingsT, **changes: Any) -> _SettingsT:

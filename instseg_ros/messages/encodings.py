@@ -1,4 +1,4 @@
-"""Pixels of image messages to arrays, whoever made the message: rclpy, a recording, a test."""
+"""Pixels of image messages to arrays, whoever made the message."""  # noqa: A005
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from ..errors import MessageError
 
 
@@ -264,4 +265,4 @@ def check_pixels(pixels: npt.NDArray[Any], encoding: str) -> None:
     dtype, channels = ENCODINGS[encoding]
     if pixels.dtype != dtype or pixels.shape[2:] != ((channels,) if channels > 1 else ()):
         raise MessageError(f'expected {encoding} ({np.dtype(dtype)}, {channels} channels), got '
-                         f'{pixels.dtype} of shape {pixels.shape}')
+                           f'{pixels.dtype} of shape {pixels.shape}')

@@ -10,7 +10,7 @@ from typing import Any
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 import yaml
 
-from .storage import find_files, open_file, PACKED, STORAGES, StoredFile, ZSTD_MAGIC, zstd
+from .storage import find_files, open_file, PACKED, STORAGES, StoredFile, zstd, ZSTD_MAGIC
 from ..errors import MessageError, RecordingError
 from ..messages import typestore
 from ..messages.encodings import read_image

@@ -16,12 +16,12 @@ from .exports import run_lengths
 from .timeline import Item
 from ..cameras.registration import register_mask
 from ..core.drawing import draw_overlay, OverlaySettings
-from ..errors import MessageError
-from ..messages.encodings import encode, invented_ids, is_jpeg, read_image, read_mask
 from ..core.instances import Instances
 from ..core.segmentation import segment_instances, SegmentationSettings
+from ..errors import MessageError
 from ..messages import typestore
 from ..messages.detections import compressed_format, instances_to_detections
+from ..messages.encodings import encode, invented_ids, is_jpeg, read_image, read_mask
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -125,7 +125,8 @@ def first_size(bag: Bag, frames: Topic) -> tuple[int, int] | None:
 
 
 def split_masks(msgtype: str, masks: Sequence[Item], settings: SegmentationSettings,
-                size: tuple[int, int] | None, runs: bool) -> list[Split | str]:
+                names: Mapping[int, str], size: tuple[int, int] | None, runs: bool,
+                ) -> list[Split | str]:
     """Make instances of recorded masks; of one that is none, the reason."""
     splits: list[Split | str] = []
     for item in masks:
@@ -134,7 +135,7 @@ def split_masks(msgtype: str, masks: Sequence[Item], settings: SegmentationSetti
         except MessageError as error:
             splits.append(str(error))
             continue
-        instances = segment_instances(mask.ids, settings)
+        instances = segment_instances(mask.ids, settings, names)
         splits.append(Split(mask.header, Packed(instances),
                             describe(instances, mask.header, runs), mask.invented))
     return splits

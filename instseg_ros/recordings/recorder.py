@@ -18,13 +18,13 @@ from .bag import COMPRESSED, IMAGE
 from .frames import header_of
 from .parameters import note_parameters
 from .writer import BagWriter, offered_qos
-from ..errors import EndOfStream, RecordingError
-from ..messages import topics
 from ..cameras.calibration import Calibration, load_calibration
 from ..cameras.camera import Camera, CameraSettings, Capture
-from ..messages.encodings import encode
+from ..errors import EndOfStream, RecordingError
+from ..messages import topics
 from ..messages import typestore
 from ..messages.detections import compressed_format, label_info
+from ..messages.encodings import encode
 
 LABELS, INFO = f'/{topics.LABEL_INFO}', f'/{topics.CAMERA_INFO}'
 FRAMES, MASKS = f'/{topics.IMAGE}', f'/{topics.MASK}/compressed'

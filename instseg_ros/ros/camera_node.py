@@ -100,7 +100,9 @@ class CameraNode(StageNode[CameraSettings]):
                 self._camera_details['camera'] = str(end)
                 self._wake.wait()  # until set_streaming wants it again
             except CameraError as error:
-                if isinstance(error, SourceError) or fails_for_good(self.settings):
+                # Of a capture process, only what it says itself is about the source.
+                if isinstance(error, SourceError) or (not self._is_elsewhere(self.settings)
+                                                      and fails_for_good(self.settings)):
                     self._give_up(str(error))
                     continue
                 self.health.problem(str(error))
@@ -141,8 +143,11 @@ class CameraNode(StageNode[CameraSettings]):
                 f'expected {", ".join(missing)} within {self.settings.wait_timeout:g} s, playing '
                 'without; the first masks may be lost (parameters wait_for, wait_timeout)')
 
+    def _is_elsewhere(self, settings: CameraSettings) -> bool:
+        return bool(settings.own_process or settings.capture_address)
+
     def _open(self, settings: CameraSettings) -> Camera:
-        if settings.own_process or settings.capture_address:
+        if self._is_elsewhere(settings):
             return open_elsewhere(settings, self.health.problem, self.get_logger().name)
         camera = open_camera(settings)
         camera.report = self.health.problem

@@ -22,14 +22,18 @@ class Followers:
     node : rclpy.node.Node
         The node that asks.
     names : sequence of str
-        The nodes that are waited for, in the namespace of the one that asks.
+        The nodes that are waited for, in the namespace of the one that asks; with a slash in
+        it, a topic of these nodes that somebody has to subscribe to.
 
     """
 
     def __init__(self, node: Node, names: Sequence[str]) -> None:
         self._node = node
         prefix = node.get_namespace().strip('/')
-        self._names = [f'{prefix}/{name}'.lstrip('/') for name in names]
+        names = [f'{prefix}/{name}'.lstrip('/') for name in names]
+        nodes = [name for name in names if '/' not in name.removeprefix(prefix + '/')]
+        self._names = nodes
+        self._topics = ['/' + name for name in names if name not in nodes]
         self._said: dict[str, dict[str, str]] = {}
         self._subscription = node.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, 100)
@@ -55,8 +59,9 @@ class Followers:
                     if key.startswith(SUBSCRIBERS) and values[key] != '0'}
         awaited = {key.removeprefix(PUBLISHERS): values[key] for values in found
                    for key in values if key.startswith(PUBLISHERS)}
-        return missing + sorted(topic for topic, count in awaited.items()
-                                if count == '0' or topic not in received)
+        unmet = {topic for topic, count in awaited.items()
+                 if count == '0' or topic not in received}
+        return missing + sorted(unmet | set(self._topics) - received)
 
     def close(self) -> None:
         """Stop listening."""

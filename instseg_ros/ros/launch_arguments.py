@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 import json
-from instseg_ros.errors import SettingsError
 from pathlib import Path
 import tempfile
 from typing import Any
+
+from instseg_ros.errors import SettingsError
 
 from ..messages import topics
 from ..reference import STAGES
@@ -17,6 +18,7 @@ from ..reference import STAGES
 # The parameters of the camera node that each launch file sets, and the arguments that hold them.
 PIPELINE = {'source': 'source'}
 PLAYBACK = {'source': 'bag', 'playback_rate': 'rate', 'loop': 'loop'}
+RECORDED_FIRST = (f'{topics.MASK}/compressed', f'{topics.INSTANCE_MASK}/compressed')
 
 
 def absolute_namespace(given: Mapping[str, str]) -> str:
@@ -37,7 +39,7 @@ def absolute_namespace(given: Mapping[str, str]) -> str:
 
 
 def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
-                  programs: Iterable[str]) -> list[str]:
+                  programs: Sequence[str]) -> list[str]:
     """
     Return the ROS arguments of the pipeline's nodes.
 
@@ -52,7 +54,7 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
     camera : mapping of str to str
         Parameters of the camera node, each with the launch argument that holds its value; an
         empty value leaves what ``params_file`` says.
-    programs : iterable of str
+    programs : sequence of str
         The nodes that run.
 
     Raises
@@ -71,11 +73,14 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
             parameters['use_sim_time'] = given['use_sim_time'] == 'true'
     chosen['camera_node'].update(_in_own_types({
         name: given[argument] for name, argument in camera.items()}))
+    chosen['camera_node']['wait_for'] = ' '.join([
+        *(name for name in programs if name in ('instance_segmentation_node', 'tracker_node')),
+        # What only the recorder subscribes to: it is there when these are.
+        *(RECORDED_FIRST if given['record'] == 'true' else ())])
     namespace = absolute_namespace(given)
     sections = {f'{namespace}/{node}': {'ros__parameters': parameters}
                 for node, parameters in chosen.items() if parameters}
-    if sections:
-        arguments += ['--params-file', _write(sections)]
+    arguments += ['--params-file', _write(sections)]
     if given['tracker'] == 'false':
         for node in ('overlay_node', 'ground_node'):
             arguments += ['-r', f'{node}:{topics.TRACKS}:={topics.DETECTIONS}']

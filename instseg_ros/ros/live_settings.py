@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 SettingsT = TypeVar('SettingsT', bound=Settings)
+_ARRAYS = {int: Parameter.Type.INTEGER_ARRAY, str: Parameter.Type.STRING_ARRAY}
 
 
 class LiveSettings(Generic[SettingsT]):
@@ -77,7 +78,7 @@ class LiveSettings(Generic[SettingsT]):
         if declared and declared.kind is tuple and (
                 parameter.value is None or not isinstance(parameter.value, str)
                 and isinstance(parameter.value, Sequence) and len(parameter.value) == 0):
-            return Parameter(parameter.name, Parameter.Type.INTEGER_ARRAY, [])
+            return Parameter(parameter.name, _ARRAYS[declared.item], [])
         return parameter
 
     def refusal(self, parameters: Iterable[Parameter]) -> str:
@@ -111,7 +112,7 @@ def _declare(node: Node, declared: Setting, value: Any) -> None:
         return
     # An empty list would be declared as one of bytes: the type first, then the value, and only
     # then read-only.
-    kind = Parameter.Type.INTEGER_ARRAY
+    kind = _ARRAYS[declared.item]
     node.declare_parameter(declared.name, kind, ParameterDescriptor(), ignore_override=True)
     Node.set_parameters_atomically(node, [Parameter(declared.name, kind, list(value))])
     descriptor.type = kind.value

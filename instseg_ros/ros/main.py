@@ -62,7 +62,8 @@ def command(program: str) -> list[str]:
 
 def _refusal(error: Exception) -> str:
     """Return what rclpy says of arguments that it does not take, without its sources' lines."""
-    text = re.sub(r', at /\S+|failed to initialize rcl: |Error: Expected lexeme.*', '', str(error))
+    text = re.sub(r',? at /\S+|failed to initialize rcl: |Error: Expected lexeme.*', '',
+                  str(error))
     return ('expected arguments such as --ros-args -p NAME:=VALUE -r OLD:=NEW -r __ns:=/ROBOT '
             f'--params-file FILE --log-level info; {" ".join(text.split())}')
 

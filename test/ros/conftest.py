@@ -150,9 +150,14 @@ class Program:
         raise AssertionError(f'expected {part!r}, got {"".join(self.lines)}')
 
     def end(self, how=signal.SIGINT):
-        """End the program; return its exit code, the seconds it took and its last words."""
+        """
+        End the program; return its exit code, the seconds it took and its last words.
+
+        None waits for one that ends by itself.
+        """
         started = time.monotonic()
-        self._process.send_signal(how)
+        if how is not None:
+            self._process.send_signal(how)
         code = self._process.wait(TIMEOUT_S)
         seconds = time.monotonic() - started
         self._reader.join()

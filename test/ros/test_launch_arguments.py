@@ -1,6 +1,7 @@
 """What the launch files say reaches the nodes, whatever namespace and parameters file."""
 
 import json
+from pathlib import Path
 
 from instseg_ros.ros.launch_arguments import (absolute_namespace, PIPELINE, PLAYBACK,
                                               ros_arguments)
@@ -20,7 +21,7 @@ def given(tmp_path):
             'source': 'sample', 'playback_rate': 5.0, 'loop': False, 'frame_id': 'mast',
             'use_sim_time': False}}}))
         return {'params_file': str(file), 'log_level': 'info', 'use_sim_time': '',
-                'namespace': '', 'tracker': 'true', **arguments}
+                'namespace': '', 'tracker': 'true', 'record': 'false', **arguments}
     return give
 
 
@@ -61,6 +62,18 @@ def test_two_robots_and_one_without_a_namespace(start, rig, given):
     assert parameters(rig, '/robot1/camera_node', *names) == ['synthetic', 5.0, False]
     assert parameters(rig, '/fleet/robot2/camera_node', *names) == ['1e5', 2.0, True]
     assert parameters(rig, '/camera_node', *names) == ['sample', 5.0, False]
+
+
+@pytest.mark.parametrize(('arguments', 'expected'), [
+    ({}, ['instance_segmentation_node', 'tracker_node']),
+    ({'record': 'true'}, ['instance_segmentation_node', 'tracker_node',
+                          'camera/semantic_mask/compressed',
+                          'instance_segmentation/instance_mask/compressed'])])
+def test_playback_waits_for_what_the_launch_starts(given, arguments, expected):
+    said = ros_arguments(given('/**', bag='x', rate='1', loop='true', **arguments), PLAYBACK,
+                         NODES)
+    chosen = json.loads(Path(said[said.index('--log-level') + 3]).read_text())
+    assert chosen['/camera_node']['ros__parameters']['wait_for'].split() == expected
 
 
 @pytest.mark.parametrize(('arguments', 'namespace'), [

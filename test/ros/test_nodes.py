@@ -3,6 +3,7 @@
 import math
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from instseg_ros.messages import topics
 from instseg_ros.messages.encodings import read_image
 from instseg_ros.ros.conversions import array_to_image, image_to_array, ns_to_stamp, stamp_to_ns
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
@@ -168,6 +169,35 @@ def test_overlay_works_only_while_somebody_looks(rig, stamps):
     assert np.all(image_to_array(pictures[0], 'bgr8') == 90)
     rig.tester.destroy_subscription(looking)
     rig.until(lambda: rig.tester.count_subscribers('camera/image_raw') == 0)
+
+
+@pytest.mark.parametrize(('late_ms', 'tolerance', 'drawn'), [
+    (20, 0.05, True), (-20, 0.05, True), (20, 0.01, False), (20, 0.0, False)])
+def test_mask_is_drawn_over_the_nearest_frame(rig, stamps, late_ms, tolerance, drawn):
+    rig.add(OverlayNode()).set_parameters([Parameter('stamp_tolerance', value=tolerance)])
+    pictures = rig.collect(Image, topics.OVERLAY)
+    rig.until(lambda: rig.tester.count_subscribers(topics.IMAGE))
+    images = rig.publisher(Image, topics.IMAGE)
+    masks = rig.publisher(Image, INSTANCE_MASK)
+    tracks = rig.publisher(Detection2DArray, topics.TRACKS)
+
+    def publish():
+        header = stamps.rising()
+        frame = Header(stamp=ns_to_stamp(stamp_to_ns(header.stamp) - late_ms * 10**6))
+        grey = stamps.index % 200
+        images.publish(array_to_image(np.full((12, 16, 3), grey, np.uint8), 'bgr8', frame))
+        masks.publish(array_to_image(np.zeros((12, 16), np.uint16), '16UC1', header))
+        tracks.publish(Detection2DArray(header=header))
+
+    if drawn:
+        rig.until(lambda: len(pictures) > 3, publish)
+        for picture in pictures:
+            index = (stamp_to_ns(picture.header.stamp) - 10**11) // 10**8
+            assert image_to_array(picture, 'bgr8').max() == index % 200, 'its own frame'
+    else:
+        rig.until(lambda: any(f'expected a frame within {tolerance:g} s of the mask' in line
+                              for line in rig.logs), publish)
+        assert not pictures
 
 
 def test_classes_in_colours_only_while_somebody_looks(rig, stamps):

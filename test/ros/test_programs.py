@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -45,9 +46,30 @@ def test_parameters_that_are_wrong_are_named_and_the_node_runs(start, rig, tmp_p
                           for s in rig.diagnostics.get('robot/tracker_node', ())))
 
 
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['-p', 'source'], "'-p source'"), (['-r', 'one'], "'-r one'"), (['--nonsense'], '--nonsense'),
+    (['--params-file', '/absent.yaml'], '/absent.yaml'), (['--log-level', 'loud'], 'loud')])
+def test_arguments_that_are_wrong_end_in_a_sentence(start, arguments, said):
+    program = start('camera_node', '--ros-args', *arguments)
+    assert said in program.until('camera_node: expected arguments such as --ros-args')
+    code, _, rest = program.end(how=None)
+    assert code == 1
+    assert 'Traceback' not in rest
+    assert '/project/' not in rest, 'no lines of the sources of rcl'
+
+
+def test_parameters_of_one_node_reach_the_pipeline_without_a_warning(start, rig):
+    program = start('pipeline', '--ros-args', '-p', 'source:=synthetic', '-r', '__ns:=/robot')
+    line = program.until('the camera is open: synthetic')
+    assert re.match(r'\[INFO\] \[\d+\.\d{9}\] \[robot\.camera_node\]: ', line), line
+    rig.until(lambda: len(rig.diagnostics) == 4)
+    _, _, said = program.end()
+    assert 'WARN' not in said
+
+
 @pytest.mark.parametrize(('name', 'said'), [
     ('missing', 'there is nothing of that name'),
-    ('truncated', 'expected a whole'),
+    ('truncated', 'cut off: '),
     ('maskless', 'expected a topic camera/semantic_mask or camera/semantic_mask/compressed, '
      'got /camera/image_raw/compressed'),
 ])
@@ -55,7 +77,8 @@ def test_bad_recording_is_named_and_the_node_runs(start, rig, tmp_path, name, sa
     folder = tmp_path / name
     {'missing': lambda: None, 'truncated': lambda: truncate(folder),
      'maskless': lambda: record_without_masks(folder)}[name]()
-    program = start('camera_node', '--ros-args', '-p', f'source:={folder}')
+    program = start('camera_node', '--ros-args', '-p', f'source:={folder}',
+                    '-p', 'wait_timeout:=0.5')
     assert str(folder) in program.until(said)
     rig.until(lambda: any(said in s.message for s in rig.diagnostics.get('camera_node', ())))
     code, seconds, _ = program.end()
