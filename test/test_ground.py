@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import math
+from pathlib import Path
 
 import cv2
 from fakes.floor import (camera, draw, HEIGHT, instances_of, LENSES, MATRIX, PERSON, RUG, view,
@@ -11,9 +12,12 @@ from instseg_ros.core.ground import (CameraModel, ContactFinder, FloorView, free
                                      GroundSettings, GroundTracker, Noise, Pose, Target,
                                      TransformTree)
 from instseg_ros.errors import CalibrationError, SettingsError, TransformError
+from instseg_ros.messages import topics
 import numpy as np
 import pytest
+import yaml
 
+CONFIG = Path(__file__).parent.parent / 'config'
 LENS = pytest.mark.parametrize('lens', LENSES)
 
 
@@ -508,3 +512,17 @@ def test_transforms_of_a_clock_that_was_set_back():
     tree.add('odom', 'base', 10**9, (2, 0, 0), LEVEL)
     tree.add('odom', 'base', 2 * 10**9, (4, 0, 0), LEVEL)
     assert tree.lookup('odom', 'base', 15 * 10**8).translation == pytest.approx([3, 0, 0])
+
+
+# Configurations for Nav2
+
+@pytest.mark.parametrize(('file', 'topics_of'), [
+    ('nav2_collision_monitor.yaml', lambda c: [
+        c['collision_monitor']['ros__parameters']['people']['topic']]),
+    ('nav2_obstacle_layer.yaml', lambda c: [
+        c['local_costmap']['local_costmap']['ros__parameters']['instance_layer'][source]['topic']
+        for source in ('instances', 'free_space')])])
+def test_configurations_for_nav2_name_topics_that_are_there(file, topics_of):
+    content = yaml.safe_load((CONFIG / file).read_text())
+    for topic in topics_of(content):
+        assert topic.lstrip('/') in {topics.FOOTPRINTS, topics.OBSTACLES, topics.FREE_SPACE}
