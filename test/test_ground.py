@@ -254,8 +254,8 @@ def test_arm_over_somebody_farther_hides_nothing():
     seen = view(1.2, 15)
     instances = draw(seen, (5, 0.6, 0.5, 1.6), (2.5, 0, 0.5, 1.5))
     labels = instances.labels.copy()
-    x0, y0, x1, _ = instances.boxes[0].tolist()
-    labels[y0 - 8:y0 + 4, 150:x1] = 2  # reaches across the other's head
+    x0, y0, _, _ = instances.boxes[0].tolist()
+    labels[y0 - 8:y0 + 4, x0:170] = 2  # reaches across the other's head
     edges = ContactFinder().find(instances_of(labels), seen)
     assert (edges.states[edges.owners == 1] == FREE).all()
 
