@@ -23,7 +23,7 @@ setup(
     maintainer_email='maintainers@users.noreply.github.com',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['interfaces/vision_msgs/*.json', 'interfaces/vision_msgs/msg/*.msg']},
+    package_data={NAME: ['interfaces/*/*.json', 'interfaces/*/msg/*.msg']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
@@ -39,6 +39,7 @@ setup(
         'instance_segmentation_node = instseg_ros.ros.main:instance_segmentation_node',
         'tracker_node = instseg_ros.ros.main:tracker_node',
         'overlay_node = instseg_ros.ros.main:overlay_node',
+        'ground_node = instseg_ros.ros.main:ground_node',
         'pipeline = instseg_ros.ros.main:pipeline',
         'doctor = instseg_ros.commands.doctor:main',
     ]},

@@ -10,6 +10,14 @@ DEBUG = 'instance_segmentation/debug'
 TRACKS = 'tracker/tracks'
 OVERLAY = 'overlay/image'
 CLASSES = 'overlay/classes'
+OBJECTS = 'ground/objects'
+OBSTACLES = 'ground/obstacles'
+FREE_SPACE = 'ground/free_space'
+FOOTPRINTS = 'ground/footprints'
+TARGET = 'ground/target'
+MARKERS = 'ground/markers'
+TF = '/tf'
+TF_STATIC = '/tf_static'
 
 # Compressed where there is an image: about the size of the JPEGs.
 RECORDED = {
@@ -23,4 +31,10 @@ RECORDED = {
     '/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
     '/parameter_events': 'rcl_interfaces/msg/ParameterEvent',
 }
-LATCHED = {LABEL_INFO}
+# Where ground_node runs too: the transforms, so that a recording can be placed on the floor again.
+RECORDED_GROUND = {
+    OBJECTS: 'vision_msgs/msg/Detection3DArray',
+    TF: 'tf2_msgs/msg/TFMessage',
+    TF_STATIC: 'tf2_msgs/msg/TFMessage',
+}
+LATCHED = {LABEL_INFO, TF_STATIC}

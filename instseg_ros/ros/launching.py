@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import os
 from pathlib import Path
 import time
@@ -16,7 +16,7 @@ from launch_ros.actions import Node
 
 from .launch_arguments import absolute_namespace, ros_arguments
 from .transport import transport_variables
-from ..messages.topics import RECORDED
+from ..messages.topics import RECORDED, RECORDED_GROUND
 
 _SWITCH = ['true', 'false']
 RESPAWN_S = 2.0  # before a node that has died is started again
@@ -38,6 +38,7 @@ def shared_arguments() -> list[DeclareLaunchArgument]:
         switch('composed', 'false', 'All nodes in one process instead of one each'),
         switch('tracker', 'true', 'Follow the instances: ids that stay'),
         switch('overlay', 'true', 'Draw the result into the frames, for people'),
+        switch('ground', 'false', 'Place the tracks on the floor, in metres, for navigation'),
         switch('record', 'false', 'Record all topics with `ros2 bag record` (MCAP)'),
         DeclareLaunchArgument('log_level', default_value='info',
                               choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -70,7 +71,8 @@ def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> li
     actions: list[Action] = [SetEnvironmentVariable(name, value) for name, value
                              in transport_variables(context.environment).items()]
     programs = ['camera_node', 'instance_segmentation_node']
-    programs += [f'{name}_node' for name in ('tracker', 'overlay') if given[name] == 'true']
+    programs += [f'{name}_node' for name in ('tracker', 'overlay', 'ground')
+                 if given[name] == 'true']
     arguments = ros_arguments(given, camera, programs)
     processes = ([('pipeline', programs)] if given['composed'] == 'true'
                  else [(program, []) for program in programs])
@@ -80,11 +82,12 @@ def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> li
                      ros_arguments=arguments)
                 for program, names in processes]
     if given['record'] == 'true':
-        actions += recorder(absolute_namespace(given), bag)
+        recorded = RECORDED | (RECORDED_GROUND if given['ground'] == 'true' else {})
+        actions += recorder(absolute_namespace(given), bag, recorded)
     return actions
 
 
-def recorder(namespace: str, bag: str) -> list[Action]:
+def recorder(namespace: str, bag: str, recorded: Iterable[str] = RECORDED) -> list[Action]:
     """
     Return the actions that record the topics of a namespace to a new folder.
 
@@ -100,4 +103,4 @@ def recorder(namespace: str, bag: str) -> list[Action]:
         ExecuteProcess(cmd=['ros2', 'bag', 'record', '--storage', 'mcap', '--output', folder,
                             '--node-name', '_'.join([*words, 'rosbag2_recorder']),
                             '--topics', *(topic if topic.startswith('/') else prefix + topic
-                                          for topic in RECORDED)], output='screen')]
+                                          for topic in recorded)], output='screen')]
