@@ -1,0 +1,153 @@
+"""
+Matching: affinities of tracks and instances, and who is who when all are taken together.
+
+An affinity is a number in [0, 1] for each pair; 0 says that the pair cannot be.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from . import kalman
+from .measurement import Measurement
+from .track_table import TrackTable
+
+Table = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+
+def mask_overlap(table: TrackTable, seen: Measurement) -> tuple[Table, Table]:
+    """
+    Lay the masks of all tracks, moved and scaled, over the instances.
+
+    Returns
+    -------
+    iou, inside : ndarray of shape (T, N), float64
+        Intersection over union; share of each track's mask inside each instance.
+
+    """
+    scale, shift = table.moves
+    common = table.footprints.overlaps(scale, shift, seen.labels, len(seen.areas))
+    inside = common / np.maximum(table.footprints.counts, 1)[:, None]
+    areas = table.areas * scale.prod(axis=1)
+    pixels = inside * areas[:, None]
+    return pixels / np.maximum(areas[:, None] + seen.areas[None] - pixels, 1e-9), inside
+
+
+def buffered_iou(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], margin: float) -> Table:
+    """
+    Return the IoU, (T, N), of boxes (T, 4) and (N, 4) that grow by a margin on every side.
+
+    The margin is a share of width and height (BIoU: Yang et al., *Hard to Track Objects with
+    Irregular Motions and Similar Appearances?*, 2023); 0 gives the plain IoU.
+    """
+    a, b = _grown(a, margin), _grown(b, margin)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=2)
+    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
+    return common / np.maximum(area_a[:, None] + area_b[None] - common, 1e-9)
+
+
+def _grown(boxes: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.float64]:
+    by = margin * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - by, boxes[:, 2:] + by], axis=1)
+
+
+def edge_affinity(table: TrackTable, seen: Measurement, tremble: float) -> Table:
+    """
+    Return how near the edge that fits best on each axis is to its forecast, (T, N).
+
+    Of an object that goes behind another one, one edge and the centre are off and the other edge
+    is not; who walks in front of somebody takes the other's pixels, but not the height of head and
+    feet. `tremble` is the standard deviation of an edge in object sizes.
+    """
+    off = seen.boxes[None] - table.boxes[:, None]
+    middle = (off[..., :2] + off[..., 2:]) / 2
+    least = np.minimum(np.minimum(np.abs(off[..., :2]), np.abs(off[..., 2:])), np.abs(middle))
+    variance = (tremble * kalman.sizes(table.boxes))**2 \
+        + table.covariance[:, :, 0, 0].mean(axis=1)
+    return np.exp(-0.5 * (least**2).sum(axis=2) / variance[:, None])
+
+
+def assign(likeness: Table, least: float) -> tuple[Rows, Rows]:
+    """
+    Pair rows with columns so that the pairs' likeness adds up to the most.
+
+    Parameters
+    ----------
+    likeness : ndarray of shape (T, N), float64
+        How well a row and a column go together.
+    least : float
+        Pairs below are never made.
+
+    Returns
+    -------
+    rows, columns : ndarray of shape (M,), intp
+
+    Examples
+    --------
+    >>> rows, columns = assign(np.array([[0.9, 0.8], [0.8, 0.1]]), 0.2)
+    >>> list(zip(rows.tolist(), columns.tolist()))
+    [(0, 1), (1, 0)]
+
+    """
+    possible = likeness >= least
+    wanted_by, wants = possible.sum(axis=0), possible.sum(axis=1)
+    # Pairs that nobody else wants need no solver: with 300 objects that is nearly all of them.
+    rows, columns = np.nonzero(possible & (wanted_by == 1)[None] & (wants == 1)[:, None])
+    wants[rows] = wanted_by[columns] = 0
+    free_rows, free_columns = np.flatnonzero(wants), np.flatnonzero(wanted_by)
+    if len(free_rows) and len(free_columns):
+        contested = np.ix_(free_rows, free_columns)
+        gain = np.where(possible[contested], likeness[contested], 0.0)
+        r, c = linear_sum_assignment(gain, maximize=True)
+        made = possible[contested][r, c]
+        rows = np.concatenate([rows, free_rows[r[made]]])
+        columns = np.concatenate([columns, free_columns[c[made]]])
+    return rows, columns
+
+
+def common_shift(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64],
+                 possible: npt.NDArray[np.bool_], cell: float) -> npt.NDArray[np.float64]:
+    """
+    Return the one shift that explains where most objects went: a camera that was pushed.
+
+    Every possible pair votes for its own shift; a true common shift collects one vote of each
+    object in the same cell, wrong pairs scatter (a Hough vote).
+
+    Parameters
+    ----------
+    expected, seen : ndarray of shape (T, 2) and (N, 2), float64
+        Centres, x and y in pixels.
+    possible : ndarray of shape (T, N), bool
+        Pairs that may vote.
+    cell : float
+        Side of a voting cell in pixels.
+
+    Returns
+    -------
+    ndarray of shape (2,), float64
+        x and y in pixels; zeros when no shift explains at least 3 objects and 60 % of them.
+
+    """
+    t, n = np.nonzero(possible)
+    none = np.zeros(2)
+    if len(t) < 3:
+        return none
+    votes = seen[n] - expected[t]
+    low = votes.min(axis=0)
+    # Cells overlap by half, so that a true shift is never cut in two by the borders of cells.
+    corner = np.floor((votes - low) / (cell / 2)).astype(np.int64) + 1
+    width, height = corner.max(axis=0) + 1
+    counted = np.zeros((height + 1, width + 1), np.int64)
+    np.add.at(counted, (corner[:, 1], corner[:, 0]), 1)
+    windows = counted[:-1, :-1] + counted[1:, :-1] + counted[:-1, 1:] + counted[1:, 1:]
+    at_y, at_x = np.unravel_index(int(windows.argmax()), windows.shape)
+    inside = ((corner - (at_x, at_y) >= 0) & (corner - (at_x, at_y) <= 1)).all(axis=1)
+    agreeing = len(np.unique(t[inside]))
+    if agreeing < 3 or agreeing < 0.6 * len(expected):
+        return none
+    return np.median(votes[inside], axis=0)

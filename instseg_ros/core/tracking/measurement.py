@@ -1,0 +1,60 @@
+"""Measurement: what one frame shows, in the form that tracks are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..instances import Instances
+from .footprints import contacts, Footprints
+
+SAMPLED_SIDE = 160   # px: masks of larger frames are compared on every 2nd, 3rd... pixel, as
+SAMPLES_ACROSS = 8   # long as the smallest object still has this many across
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """
+    The instances of one frame.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (H, W), uint16
+        The label image; (0, 0) when only boxes are known.
+    class_ids, areas, boxes : ndarray
+        As in ``Instances``; areas and boxes as float64.
+    footprints : Footprints
+        Sampled pixels of each instance.
+    covered : ndarray of shape (N, 4), float64
+        Share of each side of the box along another instance.
+    cut : ndarray of shape (N, 4), bool
+        Sides where the frame cuts it off.
+
+    """
+
+    labels: npt.NDArray[np.uint16]
+    class_ids: npt.NDArray[np.uint8]
+    areas: npt.NDArray[np.float64]
+    boxes: npt.NDArray[np.float64]
+    footprints: Footprints
+    covered: npt.NDArray[np.float64]
+    cut: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, instances: Instances) -> Measurement:
+        """Return the measurement that instances are."""
+        count, labels = len(instances), instances.labels
+        areas = instances.areas.astype(np.float64)
+        boxes = instances.boxes.astype(np.float64).reshape(-1, 4)
+        if not labels.size:
+            return cls(labels, instances.class_ids, areas, boxes,
+                       Footprints.none().placed(np.zeros(0, np.intp), count),
+                       np.zeros((count, 4)), np.zeros((count, 4), bool))
+        height, width = labels.shape
+        side = float(np.sqrt(areas.min(initial=np.inf)))
+        stride = int(max(1, min(max(labels.shape) / SAMPLED_SIDE, side / SAMPLES_ACROSS)))
+        cut = np.concatenate([boxes[:, :2] <= 0, boxes[:, 2:] >= (width, height)], axis=1)
+        return cls(labels, instances.class_ids, areas, boxes,
+                   Footprints.of(labels, count, stride), contacts(labels, boxes), cut)
