@@ -97,6 +97,11 @@ class Footprints:
         owner = owner[kept]
         return Footprints(self.x[kept], self.y[kept], owner, np.bincount(owner, minlength=total))
 
+    def merged(self, other: Footprints) -> Footprints:
+        """Return both as one set of as many objects; no object may have pixels in both."""
+        return Footprints(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]),
+                          np.concatenate([self.owner, other.owner]), self.counts + other.counts)
+
     def followed_by(self, other: Footprints) -> Footprints:
         """Return the objects of both, those of `other` after the own ones."""
         return Footprints(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]),

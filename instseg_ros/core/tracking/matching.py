@@ -16,6 +16,37 @@ from .track_table import TrackTable
 
 Table = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
+TREMBLE = 0.12       # object sizes: deviation of the edge that fits best
+STAYS = 0.4          # mask IoU of what is where it was expected
+REACH = 0.25         # of the frame's longer side: how far a pushed camera shifts everything
+SAME_SIZE = 1.5      # times the area, or less, of objects that may vote for a shift
+
+
+def in_stages(stages: tuple[tuple[npt.NDArray[np.bool_], Table, float], ...]) -> tuple[Rows, Rows]:
+    """
+    Pair tracks with instances in stages, each optimal in itself, the surest first.
+
+    Parameters
+    ----------
+    stages : tuple of (who, affinity, least)
+        Which tracks take part, (T,) bool; affinities, (T, N); pairs below `least` are not made.
+
+    Returns
+    -------
+    rows, columns : ndarray of shape (M,), intp
+
+    """
+    pairs: list[tuple[Rows, Rows]] = [(np.zeros(0, np.intp), np.zeros(0, np.intp))]
+    tracks, instances = stages[0][1].shape
+    open_rows, open_columns = np.ones(tracks, bool), np.ones(instances, bool)
+    for who, affinity, least in stages:
+        r, c = np.flatnonzero(who & open_rows), np.flatnonzero(open_columns)
+        if len(r) and len(c):
+            i, j = assign(affinity[np.ix_(r, c)], least)
+            pairs.append((r[i], c[j]))
+            open_rows[r[i]], open_columns[c[j]] = False, False
+    rows, columns = zip(*pairs, strict=True)
+    return np.concatenate(rows), np.concatenate(columns)
 
 
 def mask_overlap(table: TrackTable, seen: Measurement) -> tuple[Table, Table]:
@@ -25,13 +56,17 @@ def mask_overlap(table: TrackTable, seen: Measurement) -> tuple[Table, Table]:
     Returns
     -------
     iou, inside : ndarray of shape (T, N), float64
-        Intersection over union; share of each track's mask inside each instance.
+        Intersection over union; share of each track's mask inside each instance. Without masks
+        the IoU of the boxes, and zeros.
 
     """
+    if not seen.labels.size:
+        iou = buffered_iou(table.boxes, seen.boxes, 0)
+        return iou, np.zeros_like(iou)
     scale, shift = table.moves
     common = table.footprints.overlaps(scale, shift, seen.labels, len(seen.areas))
     inside = common / np.maximum(table.footprints.counts, 1)[:, None]
-    areas = table.areas * scale.prod(axis=1)
+    areas = table.areas_now
     pixels = inside * areas[:, None]
     return pixels / np.maximum(areas[:, None] + seen.areas[None] - pixels, 1e-9), inside
 
@@ -56,18 +91,18 @@ def _grown(boxes: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.floa
     return np.concatenate([boxes[:, :2] - by, boxes[:, 2:] + by], axis=1)
 
 
-def edge_affinity(table: TrackTable, seen: Measurement, tremble: float) -> Table:
+def edge_affinity(table: TrackTable, seen: Measurement) -> Table:
     """
     Return how near the edge that fits best on each axis is to its forecast, (T, N).
 
     Of an object that goes behind another one, one edge and the centre are off and the other edge
     is not; who walks in front of somebody takes the other's pixels, but not the height of head and
-    feet. `tremble` is the standard deviation of an edge in object sizes.
+    feet.
     """
     off = seen.boxes[None] - table.boxes[:, None]
     middle = (off[..., :2] + off[..., 2:]) / 2
     least = np.minimum(np.minimum(np.abs(off[..., :2]), np.abs(off[..., 2:])), np.abs(middle))
-    variance = (tremble * kalman.sizes(table.boxes))**2 \
+    variance = (TREMBLE * kalman.sizes(table.boxes))**2 \
         + table.covariance[:, :, 0, 0].mean(axis=1)
     return np.exp(-0.5 * (least**2).sum(axis=2) / variance[:, None])
 
@@ -108,6 +143,27 @@ def assign(likeness: Table, least: float) -> tuple[Rows, Rows]:
         rows = np.concatenate([rows, free_rows[r[made]]])
         columns = np.concatenate([columns, free_columns[c[made]]])
     return rows, columns
+
+
+def camera_shift(table: TrackTable, seen: Measurement, iou: Table,
+                 known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """
+    Return how far the whole scene jumped since the last frame, beyond the forecast, (2,).
+
+    Zeros when half of the `known` tracks are where they were expected.
+    """
+    if known.sum() < 3 or len(seen.areas) < 3 \
+            or (iou[known].max(axis=1) >= STAYS).mean() >= 0.5:
+        return np.zeros(2)
+    boxes, area = table.seen_boxes_now[known], table.areas[known]
+    expected, centres = ((b[:, :2] + b[:, 2:]) / 2 for b in (boxes, seen.boxes))
+    ratio = area[:, None] / np.maximum(seen.areas[None], 1)
+    distance = np.abs(centres[None] - expected[:, None]).max(axis=2)
+    reach = REACH * max(seen.labels.shape) if seen.labels.size else np.inf
+    possible = ((np.maximum(ratio, 1 / ratio) < SAME_SIZE) & (distance < reach)
+                & (table.class_ids[known][:, None] == seen.class_ids[None]))
+    return common_shift(expected, centres, possible,
+                        cell=max(4.0, 0.25 * float(np.sqrt(np.median(area)))))
 
 
 def common_shift(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64],

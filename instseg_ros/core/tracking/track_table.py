@@ -51,6 +51,14 @@ class TrackTable:
     footprints: Footprints
 
     @classmethod
+    def empty(cls) -> TrackTable:
+        """Return a table without tracks."""
+        state, covariance = kalman.begin(np.zeros((0, 4)))
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.uint8), state, covariance,
+                   np.zeros((0, 4)), np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64),
+                   np.zeros(0), Footprints.none())
+
+    @classmethod
     def begun(cls, seen: Measurement, columns: npt.NDArray[np.intp]) -> TrackTable:
         """Return candidates, one for each of some instances."""
         boxes, count = seen.boxes[columns], len(columns)
@@ -77,6 +85,11 @@ class TrackTable:
         return self.seen_boxes * np.tile(scale, 2) + np.tile(shift, 2)
 
     @property
+    def areas_now(self) -> npt.NDArray[np.float64]:
+        """Pixels that each object is expected to show, (T,)."""
+        return self.areas * self.moves[0].prod(axis=1)
+
+    @property
     def moves(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Scale and shift, (T, 2) each, from when each object was last measured to now."""
         before, now = self.anchors, self.boxes
@@ -85,8 +98,22 @@ class TrackTable:
         return scale, (now[:, :2] + now[:, 2:]) / 2 - scale * centre
 
     def predict(self, dt: float) -> None:
-        """Move every track `dt` seconds on."""
+        """Move every track `dt` seconds on; all coast until they are corrected."""
         self.state, self.covariance = kalman.predict(self.state, self.covariance, dt)
+        self.unseen_s = self.unseen_s + dt
+
+    def correct(self, rows: npt.NDArray[np.intp], seen: Measurement,
+                columns: npt.NDArray[np.intp], doubt: npt.NDArray[np.float64]) -> None:
+        """Take in which instances (`columns`) tracks (`rows`) were seen as; doubt is (M, 4)."""
+        boxes = seen.boxes[columns]
+        self.state[rows], self.covariance[rows] = kalman.correct(
+            self.state[rows], self.covariance[rows], boxes, doubt)
+        self.seen_boxes[rows], self.anchors[rows] = boxes, kalman.boxes_of(self.state[rows])
+        self.areas[rows], self.class_ids[rows] = seen.areas[columns], seen.class_ids[columns]
+        before, now = np.arange(len(self)), np.full(len(seen.boxes), -1, np.intp)
+        before[rows], now[columns] = -1, rows
+        self.footprints = self.footprints.placed(before, len(self)).merged(
+            seen.footprints.placed(now, len(self)))
 
     def kept(self, rows: npt.NDArray[np.bool_]) -> TrackTable:
         """Return a table of some of the rows."""
