@@ -373,3 +373,141 @@ def compared(title: str, sequences: list[Sequence], peers: Iterable[str]) -> dic
         print(f'  {name:20} {row["IDF1"]:6.3f} {row["HOTA"]:6.3f} {row["MOTA"]:6.3f} '
               f'{row["switches"]:8} {row["fragmentations"]:9}', flush=True)
     return result
+
+
+def touching_pairs(seeds: Iterable[int], seconds: float) -> dict[str, dict]:
+    """Print and return in how many views two objects that touch are published as two."""
+    print('\nTwo objects of a class that touch, each at least half visible, published as two')
+    result = {}
+    for fps in (10, 30):
+        for source in ('splitter', 'memory'):
+            known, apart = 0, 0
+            for seed in seeds:
+                segment, alone = segmenter(source, seed), dict[int, int]()
+                scene = scenes.SyntheticScene(640, 480, seed=seed, objects=6)
+                for moment in scenes.street(seed, fps, seconds):
+                    found = segment(moment)
+                    whole = scene.whole_areas(moment.t)
+                    pairs = _pairs_seen_apart(found, moment, whole, alone)
+                    known, apart = known + len(pairs), apart + sum(pairs)
+            print(f'  drawn street, {fps} fps, {source}: {apart / max(1, known):.3f} of {known}',
+                  flush=True)
+            result[f'drawn street, {fps} fps, {source}'] = {
+                'published as two': apart / max(1, known), 'pairs': known}
+    return result
+
+
+def _pairs_seen_apart(found: Instances, moment: Moment, whole: dict[int, int],
+                      alone: dict[int, int]) -> list[bool]:
+    """
+    Return whether each touching pair is two, of those who were seen apart in three frames.
+
+    Published as two: most of each lies in an instance of its own. `alone` counts, for each track,
+    the frames in which nobody of its class touched it.
+    """
+    table, ids = common_pixels(moment, found), moment.track_ids.tolist()
+    areas, labels = table.sum(axis=1), moment.labels
+    half_seen = [k for k in range(1, len(ids) + 1) if areas[k] >= 0.5 * whole[ids[k - 1]]]
+    main = [int(row[1:].argmax()) if len(found) and row[1:].max() > row.sum() / 2 else None
+            for row in table]
+    pairs: set[tuple[int, int]] = set()
+    for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        border = (a != b) & (a > 0) & (b > 0)
+        pairs |= set(zip(np.minimum(a, b)[border].tolist(), np.maximum(a, b)[border].tolist(),
+                         strict=True))
+    pairs = {(a, b) for a, b in pairs if moment.class_ids[a - 1] == moment.class_ids[b - 1]}
+    known = [main[a] is not None and main[b] is not None and main[a] != main[b]
+             for a, b in pairs if a in half_seen and b in half_seen
+             and min(alone.get(ids[a - 1], 0), alone.get(ids[b - 1], 0)) >= 3]
+    together = {k for pair in pairs for k in pair}
+    for k in half_seen:
+        if k not in together:
+            alone[ids[k - 1]] = alone.get(ids[k - 1], 0) + 1
+    return known
+
+
+def cost() -> dict[str, dict]:
+    """Print and return milliseconds per frame of ``Tracker.update``."""
+    print('\nCost, 640x480, one run')
+    result = {}
+    for count in (10, 50, 300):
+        frames = [described(*grid(count, i)) for i in range(60)]
+        tracker, spent = Tracker(TrackingSettings()), []
+        for i, frame in enumerate(frames):
+            start = time.perf_counter()
+            tracker.update(frame, round(i * 5e7))
+            spent.append(time.perf_counter() - start)
+        median, p95 = 1e3 * np.median(spent), 1e3 * np.percentile(spent, 95)
+        result[str(count)] = {'median ms': float(median), 'p95 ms': float(p95)}
+        print(f'  {count:4d} instances: median {median:5.2f} ms, p95 {p95:5.2f} ms')
+    return result
+
+
+def grid(count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a label image of `count` swaying squares that never meet."""
+    labels = np.zeros((480, 640), np.uint16)
+    across = int(np.ceil(np.sqrt(count * 4 / 3)))
+    pitch = 640 / across
+    for k in range(count):
+        x = int((k % across + 0.2 + 0.15 * np.sin(step / 4 + k)) * pitch)
+        y = int((k // across + 0.2 + 0.15 * np.cos(step / 6 + k)) * pitch)
+        labels[y:y + int(0.6 * pitch), x:x + int(0.6 * pitch)] = k + 1
+    return labels, np.full(count, PERSON, np.uint8)
+
+
+def install_peers() -> None:
+    for name, requirement in REQUIREMENTS.items():
+        folder = HERE / '.venvs' / name
+        venv.create(folder, with_pip=True)
+        subprocess.run([folder / 'bin' / 'pip', 'install', '-q', requirement], check=True)
+
+
+def table(results: dict[str, dict]) -> str:
+    """Return the Markdown table of the docs: IDF1 / id switches of every row."""
+    names = ['instseg_ros', *PEERS, 'perfect']
+    lines = ['| detections | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
+    for title, row in results.items():
+        best = max(row[n]['IDF1'] for n in names[:-1] if n in row)
+        cells = []
+        for name in names:
+            if name not in row:
+                cells.append('')
+                continue
+            cell = f'{row[name]["IDF1"]:.3f} / {row[name]["switches"]}'
+            bold = name != 'perfect' and row[name]['IDF1'] == best
+            cells.append(f'{row[name]["IDF1"]:.3f}' if name == 'perfect'
+                         else f'**{cell}**' if bold else cell)
+        lines.append('| ' + ' | '.join([title, *cells]) + ' |')
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--rows', default='', help='only rows whose title contains this text')
+    parser.add_argument('--choose', action='store_true', help='the seeds to choose settings on')
+    parser.add_argument('--no-peers', action='store_true')
+    parser.add_argument('--install-peers', action='store_true')
+    options = parser.parse_args()
+    if options.install_peers:
+        install_peers()
+    warnings.simplefilter('ignore')
+    peers = () if options.no_peers else tuple(PEERS)
+    results = {}
+    for title, make in rows(CHOSEN_ON if options.choose else REPORTED):
+        if options.rows in title:
+            sequences = make()
+            if not sequences:
+                print(f'\n{title}: skipped, the data is not here')
+            else:
+                results[title] = compared(title, sequences, peers)
+    if options.rows or options.choose:
+        return
+    pairs, spent = touching_pairs(REPORTED, 12), cost()
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({'rows': results, 'touching pairs': pairs, 'cost': spent},
+                                  indent=1))
+    print('\n' + table(results))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,9 +1,9 @@
 from instseg_ros.cameras.synthetic import SyntheticScene
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings
 from instseg_ros.core import Tracker, TrackingSettings
-from instseg_ros.core.association import assign, common_shift, oriented_overlaps
-from instseg_ros.core.footprints import contacts, Footprints
-from instseg_ros.core.motion import Motion
+from instseg_ros.core.tracking import kalman
+from instseg_ros.core.tracking.footprints import contacts, Footprints
+from instseg_ros.core.tracking.matching import assign, buffered_iou, common_shift
 import numpy as np
 import pytest
 

@@ -79,11 +79,16 @@ def buffered_iou(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], margin:
     Irregular Motions and Similar Appearances?*, 2023); 0 gives the plain IoU.
     """
     a, b = _grown(a, margin), _grown(b, margin)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=2)
+    common = common_area(a, b)
     area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
     return common / np.maximum(area_a[:, None] + area_b[None] - common, 1e-9)
+
+
+def common_area(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Table:
+    """Return the area, (T, N) in px, that boxes have in common."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.prod(np.clip(high - low, 0, None), axis=2)
 
 
 def _grown(boxes: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.float64]:

