@@ -23,7 +23,7 @@ import venv
 import warnings
 
 import cv2
-from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
+from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.oriented_boxes import oriented_box
 import motmetrics

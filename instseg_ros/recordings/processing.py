@@ -31,7 +31,7 @@ from .writer import aside, BagWriter
 from .. import topics
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
 from ..core.drawing import OverlaySettings
-from ..core.memory import InstanceMemory
+from ..core.occlusion import InstanceMemory
 from ..topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 
 PARAMETERS = 'instseg_parameters'  # key of metadata.yaml

@@ -86,9 +86,11 @@ def buffered_iou(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], margin:
 
 def common_area(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Table:
     """Return the area, (T, N) in px, that boxes have in common."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.prod(np.clip(high - low, 0, None), axis=2)
+    # Axis by axis: a table of pairs with two numbers each takes three times as long.
+    along = (np.minimum.outer(a[:, axis + 2], b[:, axis + 2])
+             - np.maximum.outer(a[:, axis], b[:, axis]) for axis in (0, 1))
+    width, height = (np.maximum(extent, 0, out=extent) for extent in along)
+    return width * height
 
 
 def _grown(boxes: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.float64]:
@@ -96,20 +98,21 @@ def _grown(boxes: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.floa
     return np.concatenate([boxes[:, :2] - by, boxes[:, 2:] + by], axis=1)
 
 
-def edge_affinity(table: TrackTable, seen: Measurement) -> Table:
+def edge_affinity(table: TrackTable, seen: Measurement, rows: Rows, columns: Rows
+                  ) -> npt.NDArray[np.float64]:
     """
-    Return how near the edge that fits best on each axis is to its forecast, (T, N).
+    Return how near the edge that fits best on each axis is to its forecast, for pairs, (M,).
 
     Of an object that goes behind another one, one edge and the centre are off and the other edge
     is not; who walks in front of somebody takes the other's pixels, but not the height of head and
     feet.
     """
-    off = seen.boxes[None] - table.boxes[:, None]
-    middle = (off[..., :2] + off[..., 2:]) / 2
-    least = np.minimum(np.minimum(np.abs(off[..., :2]), np.abs(off[..., 2:])), np.abs(middle))
-    variance = (TREMBLE * kalman.sizes(table.boxes))**2 \
-        + table.covariance[:, :, 0, 0].mean(axis=1)
-    return np.exp(-0.5 * (least**2).sum(axis=2) / variance[:, None])
+    boxes = table.boxes
+    off = seen.boxes[columns] - boxes[rows]
+    low, high = off[:, :2], off[:, 2:]
+    least = np.minimum(np.minimum(np.abs(low), np.abs(high)), np.abs(low + high) / 2)
+    variance = (TREMBLE * kalman.sizes(boxes))**2 + table.covariance[:, :, 0, 0].mean(axis=1)
+    return np.exp(-0.5 * (least**2).sum(axis=1) / variance[rows])
 
 
 def assign(likeness: Table, least: float) -> tuple[Rows, Rows]:

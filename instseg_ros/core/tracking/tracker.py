@@ -210,7 +210,9 @@ class Tracker:
             share = inside * table.areas_now[:, None] / np.maximum(smaller, 1)
             iou = np.maximum(iou, 0.5 * np.clip(share, 0, 1))
         same = table.class_ids[:, None] == seen.class_ids[None]
-        clear = np.where(same & (iou > RULES.touch), (iou + edge_affinity(table, seen)) / 2, 0)
+        clear = np.zeros_like(iou)
+        r, c = np.nonzero(same & (iou > RULES.touch))
+        clear[r, c] = (iou[r, c] + edge_affinity(table, seen, r, c)) / 2
         # The box of the whole object, or of what showed of it, whichever fits better.
         box = np.maximum(buffered_iou(table.boxes, seen.boxes, RULES.margin),
                          buffered_iou(table.seen_boxes_now, seen.boxes, RULES.margin))
@@ -228,7 +230,7 @@ class Tracker:
         lies_in = (inside >= RULES.inside) & (table.ids > 0)[:, None]
         hidden = lies_in.any(axis=1)
         hidden[rows] = False
-        # A leg on the other side of a lamp post is no new object (switches in the crowd: 75 to 43).
+        # A leg behind a lamp post is no new object (id switches in the crowd: 75 to 43).
         fragment = self._fragments(table, seen, rows, columns)
         table.hits[rows[(table.ids[rows] > 0) | ~fragment[columns]]] += 1
         table.unseen_s[rows] = 0
@@ -242,17 +244,16 @@ class Tracker:
     def _fragments(self, table: TrackTable, seen: Measurement, rows: Rows, columns: Rows
                    ) -> npt.NDArray[np.bool_]:
         """Return which instances, (N,), lie in the box of an object that was seen elsewhere."""
-        found = np.zeros(len(seen.areas), bool)
+        fragment = np.zeros(len(seen.areas), bool)
         known = table.ids[rows] > 0
-        if not seen.labels.size or not known.any():
-            return found
-        whole = table.boxes[rows[known]]
-        share = common_area(whole, seen.boxes) / np.maximum(
-            np.prod(seen.boxes[:, 2:] - seen.boxes[:, :2], axis=1), 1)[None]
-        same = table.class_ids[rows[known]][:, None] == seen.class_ids[None]
-        found = ((share > RULES.fragment) & same).any(axis=0)
-        found[columns[known]] = False
-        return found
+        strange = np.setdiff1d(np.arange(len(fragment)), columns[known])
+        if seen.labels.size and known.any() and len(strange):
+            boxes = seen.boxes[strange]
+            areas = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1)
+            inside = common_area(table.boxes[rows[known]], boxes) > RULES.fragment * areas
+            same = table.class_ids[rows[known]][:, None] == seen.class_ids[strange][None]
+            fragment[strange] = (inside & same).any(axis=0)
+        return fragment
 
     def _survivors(self, table: TrackTable, rows: Rows, hidden: npt.NDArray[np.bool_]
                    ) -> npt.NDArray[np.bool_]:
