@@ -107,6 +107,10 @@ class Tracker:
         """Forget every object. Ids are not used again."""
         self._forget()
 
+    def tracks(self) -> TrackTable:
+        """Return a copy of the confirmed tracks, also those that coast."""
+        return self._table.kept(self._table.ids > 0)
+
     def tolerate(self, frames: int | None = None) -> None:
         """
         Expect masks to jump in the next frames, for another reason than motion.
