@@ -35,6 +35,7 @@ class Association:
     hidden_patience: float = 3   # times max_lost_s for who is inside a merged instance
 
     fragment: float = 0.6        # share of a box inside that of a followed object: a part of it
+    room: float = 1.2            # times its forecast area: what an object and its parts have
 
 
 RULES = Association()
@@ -256,7 +257,10 @@ class Tracker:
             areas = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1)
             inside = common_area(table.boxes[rows[known]], boxes) > RULES.fragment * areas
             same = table.class_ids[rows[known]][:, None] == seen.class_ids[strange][None]
-            fragment[strange] = (inside & same).any(axis=0)
+            # All parts together are no larger than the object was.
+            room = seen.areas[columns[known]][:, None] + seen.areas[strange][None] \
+                <= RULES.room * table.areas_now[rows[known]][:, None]
+            fragment[strange] = (inside & same & room).any(axis=0)
         return fragment
 
     def _survivors(self, table: TrackTable, rows: Rows, hidden: npt.NDArray[np.bool_]
