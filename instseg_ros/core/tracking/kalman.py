@@ -28,7 +28,7 @@ class MotionModel:
 
     edge: float = 0.06          # sizes: how much an edge of a box trembles
     start_speed: float = 2.0    # sizes / s: a walking person covers 1.7, a car in town 2 to 4
-    start_growth: float = 0.1   # sizes / s; more takes an occlusion for shrinking (0.64 to 0.63)
+    start_growth: float = 0.1   # sizes / s; with 0.3 occlusion is taken for shrinking
     acceleration: float = 1.2   # sizes / s per square root of a second
     growth: float = 0.03        # the same, for the size
 
@@ -83,7 +83,10 @@ def correct(state: Array, covariance: Array, boxes: Array, doubt: Array
 
     Parameters
     ----------
-    state, covariance : ndarray of shape (M, 2, 4) and (M, 2, 4, 4), float64
+    state : ndarray of shape (M, 2, 4), float64
+        What is known before.
+    covariance : ndarray of shape (M, 2, 4, 4), float64
+        Its uncertainty.
     boxes : ndarray of shape (M, 4), float64
         Measured x0, y0, x1, y1.
     doubt : ndarray of shape (M, 4), float64

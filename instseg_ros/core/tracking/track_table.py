@@ -90,6 +90,12 @@ class TrackTable:
         return self.areas * self.moves[0].prod(axis=1)
 
     @property
+    def whole_areas(self) -> npt.NDArray[np.float64]:
+        """Pixels that each object would show if nothing hid it, (T,): its box, as full as seen."""
+        return self.areas_now * (kalman.sizes(self.boxes)
+                                 / kalman.sizes(self.seen_boxes_now)) ** 2
+
+    @property
     def moves(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Scale and shift, (T, 2) each, from when each object was last measured to now."""
         before, now = self.anchors, self.boxes

@@ -20,11 +20,7 @@ LATE_S = 0.25         # s: a frame that is older by no more came late; by more, 
 
 @dataclass(frozen=True)
 class Association:
-    """
-    Constants of matching and of coasting, chosen on one half of the seeds of the benchmark.
-
-    Evidence is mean IDF1 of its rows with the other value, everything else as it is.
-    """
+    """Constants of matching and coasting, chosen on one half of the benchmark's seeds."""
 
     margin: float = 0.3          # share by which boxes grow before they overlap
     clear: float = 0.75          # affinity of a pair that is made before any other
@@ -35,7 +31,7 @@ class Association:
     hidden_patience: float = 3   # times max_lost_s for who is inside a merged instance
 
     fragment: float = 0.6        # share of a box inside that of a followed object: a part of it
-    room: float = 1.2            # times its forecast area: what an object and its parts have
+    room: float = 1.2            # times its whole area: what an object and its parts have
 
 
 RULES = Association()
@@ -259,7 +255,7 @@ class Tracker:
             same = table.class_ids[rows[known]][:, None] == seen.class_ids[strange][None]
             # All parts together are no larger than the object was.
             room = seen.areas[columns[known]][:, None] + seen.areas[strange][None] \
-                <= RULES.room * table.areas_now[rows[known]][:, None]
+                <= RULES.room * table.whole_areas[rows[known]][:, None]
             fragment[strange] = (inside & same & room).any(axis=0)
         return fragment
 
