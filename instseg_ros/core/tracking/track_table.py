@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -124,11 +124,12 @@ class TrackTable:
     def kept(self, rows: npt.NDArray[np.bool_]) -> TrackTable:
         """Return a table of some of the rows."""
         now = np.where(rows, np.cumsum(rows) - 1, -1)
-        return TrackTable(*(getattr(self, f.name)[rows] for f in fields(self)[:-1]),
-                          self.footprints.placed(now, int(rows.sum())))
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)[:-1]},
+                       footprints=self.footprints.placed(now, int(rows.sum())))
 
     def joined(self, other: TrackTable) -> TrackTable:
         """Return a table of both."""
-        return TrackTable(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)])
-                            for f in fields(self)[:-1]),
-                          self.footprints.followed_by(other.footprints))
+        return replace(self, **{f.name: np.concatenate([getattr(self, f.name),
+                                                        getattr(other, f.name)])
+                                for f in fields(self)[:-1]},
+                       footprints=self.footprints.followed_by(other.footprints))

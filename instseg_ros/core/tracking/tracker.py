@@ -229,7 +229,7 @@ class Tracker:
                  columns: Rows) -> npt.NDArray[np.bool_]:
         """Update the paired tracks; return which others are hidden inside an instance."""
         lies_in = (inside >= RULES.inside) & (table.ids > 0)[:, None]
-        hidden = lies_in.any(axis=1)
+        hidden: npt.NDArray[np.bool_] = np.asarray(lies_in.any(axis=1))
         hidden[rows] = False
         # A leg behind a lamp post is no new object (id switches in the crowd: 75 to 43).
         fragment = self._fragments(table, seen, rows, columns)
