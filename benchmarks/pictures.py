@@ -53,6 +53,33 @@ def followed(shown: tuple[float, ...] = (5.2, 5.4, 5.7, 6.3)) -> np.ndarray:
     return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
 
 
+def post() -> np.ndarray:
+    """Return a bar that passes behind a lamp post: its ids, and in red the box of its track."""
+    tracker, tiles = Tracker(TrackingSettings()), []
+    settings = SegmentationSettings(dist_threshold=0, size_threshold=1)
+    for i, x in enumerate(range(10, 100, 5)):
+        mask = np.zeros((110, 220), np.uint8)
+        mask[40:70, x:x + 60] = 15
+        mask[:, 85:91] = 0
+        found = segment_instances(mask, settings)
+        ids = tracker.update(found, i * 50_000_000)
+        if x not in (15, 45, 70, 95):
+            continue
+        picture = np.full((110, 220, 3), 245, np.uint8)
+        picture[:, 85:91] = 150
+        for label, number in enumerate(ids.tolist(), 1):
+            picture[found.labels == label] = (190, 140, 60) if number else (205, 200, 190)
+        picture = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+        for x0, y0, x1, y1 in (2 * tracker.tracks().boxes).round().astype(int).tolist():
+            cv2.rectangle(picture, (x0, y0), (x1, y1), (40, 40, 220), 2)
+        for (x0, y0, x1, y1), number in zip(found.boxes.tolist(), ids.tolist(), strict=True):
+            cv2.putText(picture, str(number or '-'), (x0 + x1 - 8, y0 + y1 + 8),
+                        cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 2, cv2.LINE_AA)
+        tiles.append(cv2.copyMakeBorder(picture, 2, 2, 2, 2, cv2.BORDER_CONSTANT,
+                                        value=(255, 255, 255)))
+    return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
 def meeting() -> np.ndarray:
     """Return two people who pass each other: above without memory, below with it."""
     scene, rows = SyntheticScene(640, 480, seed=3), []
@@ -144,6 +171,7 @@ def main() -> None:
         cv2.imwrite(str(PICTURES / f'{name}.png'),
                     debug_view(mask, SegmentationSettings(size_threshold=20)).mosaic)
     cv2.imwrite(str(PICTURES / 'tracking.jpg'), followed())
+    cv2.imwrite(str(PICTURES / 'tracking_post.png'), post())
     cv2.imwrite(str(PICTURES / 'memory.png'), meeting())
 
 

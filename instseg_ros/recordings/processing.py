@@ -37,7 +37,7 @@ from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
 from ..core.class_names import VOC_NAMES
 from ..core.drawing import OverlaySettings
 from ..core.ground import GroundSettings
-from ..core.memory import InstanceMemory
+from ..core.occlusion import InstanceMemory
 from ..errors import RecordingError
 from ..messages import topics
 from ..messages.stamps import StampPairing
