@@ -46,21 +46,24 @@ def partition(parts: Parts, component: Component, min_area: int) -> list[tuple[i
         crop = labels[place]
         pixels = (crop == k).view(np.uint8)
         part = _largest_piece(pixels, x0 - 1 + place[1].start, y0 - 1 + place[0].start)
-        if part and part.area >= max(min_area, 1):
+        kept = part is not None and part.area >= max(min_area, 1)
+        if part and kept:
             found[k] = part
+        if not part or not kept or part.area < cv2.countNonZero(pixels):
+            # Orphan fragments, and what is too small, go to the neighbours that grow over them.
+            crop[pixels.view(np.bool_)] = 0
+            if part and kept:
+                left, top, right, bottom = part.box
+                here = labels[top - y0 + 1:bottom - y0 + 1, left - x0 + 1:right - x0 + 1]
+                here[part.inside[1:-1, 1:-1] != 0] = k
     if not found:
         return [(1, component)]
     if sum(part.area for part in found.values()) < component.area:
-        # Orphan fragments, and what is too small, go to the neighbours that grow over them.
-        labels = np.zeros(inside.shape, np.uint16)
-        left, top = 1 - x0, 1 - y0
-        for k, part in found.items():
-            a, b, c, d = part.box
-            cv2.copyTo(np.full((d - b, c - a), k, np.uint16), part.inside[1:-1, 1:-1],
-                       labels[b + top:d + top, a + left:c + left])
-        before = labels.copy()
-        grow(labels, inside, inside.size)
-        for k in np.unique(labels[labels != before]).tolist():
+        free = ((labels == 0) & (inside != 0)).view(np.uint8)
+        x, y, w, h = cv2.boundingRect(free)
+        near = np.s_[y - 1:y + h + 1, x - 1:x + w + 1]
+        grow(labels[near], inside[near], w * h)
+        for k in np.unique(labels[near][free[near] != 0]).tolist():
             grown = _largest_piece((labels == k).view(np.uint8), x0 - 1, y0 - 1)
             if grown:
                 found[k] = grown
