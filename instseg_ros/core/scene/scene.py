@@ -11,13 +11,14 @@ import numpy.typing as npt
 from . import lines, relations
 from .selection import as_points, in_pixels, SceneSettings, Selection
 from .view import View
-from .zones import floor_depth, Shares, Zone
+from .zones import Depths, Shares
 from ..instances import Instances
 
 ENTERED, LEFT, FORWARD, BACKWARD = 'entered', 'left', 'forward', 'backward'
 KEPT_S = 180.0  # s for which a track that is not seen is remembered, and which lines it crossed
 
 _FOOT, _CENTRE, _FLOOR = range(3)
+_ANCHORS = {'foot': _FOOT, 'centre': _CENTRE, 'floor': _FLOOR}
 _NEVER = -1
 _NS = 1e9
 _JUST = 1e-9  # how much less than a limit is less than it
@@ -343,22 +344,21 @@ class _Conditions:
                       for s in self._selections]
         self._without = [_class_table(s.without, names) if s.without else None
                          for s in self._selections]
-        # By the number of the selection.
-        self._zones: dict[int, Zone] = {}
-        self._floors: dict[int, _Points] = {}
+        # By the number of the selection, as everything here.
         self.lines: dict[int, tuple[int, _Points]] = {}
+        zones: dict[str, dict[int, _Points]] = {}
         for k, s in enumerate(self._selections):
-            if s.zone and s.units == 'metres':
-                self._floors[k] = as_points(s.zone)
-            elif s.zone:
-                self._zones[k] = Zone(in_pixels(as_points(s.zone), s.units, shape), shape)
+            anchor = 'floor' if s.units == 'metres' else s.anchor
+            if s.zone:
+                zones.setdefault(anchor, {})[k] = in_pixels(as_points(s.zone), s.units, shape)
             if s.line:
-                anchor = (_FLOOR if s.units == 'metres'
-                          else _FOOT if s.anchor == 'foot' else _CENTRE)
-                self.lines[k] = anchor, in_pixels(as_points(s.line), s.units, shape)
-        self._shared = [k for k in self._zones if self._selections[k].anchor == 'mask']
-        self._shares = Shares([self._zones[k] for k in self._shared], shape) \
-            if self._shared else None
+                self.lines[k] = _ANCHORS[anchor], in_pixels(as_points(s.line), s.units, shape)
+        masks = zones.pop('mask', {})
+        self._shared, self._least = list(masks), np.array(
+            [[self._selections[k].zone_share] for k in masks])
+        self._shares = Shares(list(masks.values()), shape) if masks else None
+        self._depths = {anchor: (list(own), Depths(list(own.values())))
+                        for anchor, own in zones.items()}
 
     def margins(self, view: View, floor: _Points | None) -> _Points:
         """
@@ -377,22 +377,16 @@ class _Conditions:
 
     def _in_zones(self, view: View, floor: _Points | None, found: _Points) -> None:
         if self._shares:
-            inside = self._shares.of(view)
-            for column, k in enumerate(self._shared):
-                share = inside[:, column]
-                margin = np.where(share > 0, share - self._selections[k].zone_share, -np.inf)
-                np.minimum(found[k], margin, out=found[k])
-        for k, zone in self._zones.items():
-            anchor = self._selections[k].anchor
-            if anchor != 'mask':
-                points = view.feet if anchor == 'foot' else view.centres
-                np.minimum(found[k], zone.depth(points) / view.lengths, out=found[k])
-        for k, corners in self._floors.items():
-            if floor is None:
-                found[k] = -np.inf
+            share = self._shares.of(view)
+            found[self._shared] = np.minimum(
+                found[self._shared], np.where(share > 0, share - self._least, -np.inf))
+        for anchor, (asked, depths) in self._depths.items():
+            if anchor == 'floor':
+                # In metres as they are: nobody knows the size of a track on the floor.
+                depth = depths.of(np.full((view.count, 2), np.nan) if floor is None else floor)
             else:
-                depth = floor_depth(corners, floor)
-                np.minimum(found[k], np.where(np.isnan(depth), -np.inf, depth), out=found[k])
+                depth = depths.of(view.feet if anchor == 'foot' else view.centres) / view.lengths
+            found[asked] = np.minimum(found[asked], np.where(np.isnan(depth), -np.inf, depth))
 
     def _related(self, view: View, found: _Points) -> None:
         asked = [k for k in range(len(self._selections))
