@@ -127,6 +127,14 @@ def test_a_foot_stays_where_it_is_while_legs_swing():
     assert View(found).feet[0] == pytest.approx((79.5, 79.5), abs=2)
 
 
+def test_feet_that_somebody_hides_are_where_they_were():
+    film = Film(low={'zone': (0.0, 0.5, 1.0, 0.5, 1.0, 1.0, 0.0, 1.0), 'hysteresis_s': 0.0})
+    assert film.show(person(40, 80, h=60)) == [('entered', 1)]
+    in_front = (30, 45, 60, 110, 7)
+    assert film.show(person(42, 80, h=60), in_front) == [('entered', 2)]
+    assert film.show(person(42, 55, h=40)) == [('left', 1)]  # nobody hides them here
+
+
 def test_a_track_enters_once_it_stays_and_leaves_when_the_conditions_fail_for_long():
     film = Film(door={'zone': LEFT_HALF, 'stay_s': 0.3, 'hysteresis_s': 0.2})
     assert film.show(person(40), frames=3) == []

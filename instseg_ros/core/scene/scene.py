@@ -110,6 +110,7 @@ class Scene:
         self._classes = np.zeros(0, np.int64)
         self._scores = np.zeros(0)
         self._boxes = np.zeros((0, 5))
+        self._heights = np.zeros(0)                   # from head to foot, when both were seen
         self._places = np.zeros((0, 3, 2))            # foot, centre, floor when last known
         # And of each in each selection, S of them.
         self._since_ns = np.zeros((selections, 0), np.int64)   # when its conditions began to hold
@@ -201,11 +202,11 @@ class Scene:
         rows = self._rows(ids[shown])
         places = self._look(view, shown, rows, floor)
         margins = np.full(self._since_ns.shape, -np.inf)
-        margins[:, rows] = conditions.margins(view, floor)[:, shown]
+        margins[:, rows] = conditions.margins(view, places)[:, shown]
         events += self._follow(margins, rows, stamp_ns)
         if conditions.lines:
-            events += self._cross(view.lengths[shown], rows, self._places[rows], places)
-        self._places[rows] = np.where(np.isnan(places), self._places[rows], places)
+            events += self._cross(view.lengths[shown], rows, self._places[rows], places[shown])
+        self._places[rows] = np.where(np.isnan(places[shown]), self._places[rows], places[shown])
 
         selected = {}
         for s, (name, line) in enumerate(self._totals_by_name().items()):
@@ -239,7 +240,7 @@ class Scene:
 
         for name, fill, axis in (
                 ('_seen_ns', 0, 0), ('_classes', 0, 0), ('_scores', 0, 0), ('_boxes', 0, 0),
-                ('_places', np.nan, 0), ('_since_ns', _NEVER, 1), ('_held_ns', 0, 1),
+                ('_heights', np.nan, 0), ('_places', np.nan, 0), ('_since_ns', _NEVER, 1), ('_held_ns', 0, 1),
                 ('_selected', 0, 1), ('_through', 0, 1), ('_crossed', 0, 1)):
             setattr(self, name, grown(getattr(self, name), fill, axis))
         self._ids = np.concatenate([self._ids[kept], new])
@@ -247,16 +248,21 @@ class Scene:
 
     def _look(self, view: View, shown: npt.NDArray[np.intp], rows: npt.NDArray[np.intp],
               floor: _Points | None) -> _Points:
-        """Note what is seen of the tracks; returns where they are, (K, 3, 2)."""
+        """Note what is seen of the tracks; returns where all instances are, (N, 3, 2)."""
         assert self._stamp_ns is not None
         self._seen_ns[rows] = self._stamp_ns
         self._classes[rows] = view.instances.class_ids[shown]
         self._scores[rows] = view.instances.scores[shown]
         self._boxes[rows] = view.instances.oriented_boxes[shown]
-        places = np.full((len(rows), 3, 2), np.nan)
-        places[:, _FOOT], places[:, _CENTRE] = view.feet[shown], view.centres[shown]
+        places = np.full((view.count, 3, 2), np.nan)
+        places[:, _FOOT], places[:, _CENTRE] = view.feet, view.centres
         if floor is not None:
-            places[:, _FLOOR] = floor[shown]
+            places[:, _FLOOR] = floor
+        # Whose feet are hidden by others still has the height it had.
+        top, foot = view.instances.boxes[shown, 1], places[shown, _FOOT, 1]
+        hidden = view.feet_hidden[shown]
+        self._heights[rows] = np.where(hidden, self._heights[rows], foot - top)
+        places[shown, _FOOT, 1] = np.where(hidden, np.fmax(foot, top + self._heights[rows]), foot)
         return places
 
     def _follow(self, margins: _Points, rows: npt.NDArray[np.intp], now_ns: int) -> list[Event]:
@@ -360,7 +366,7 @@ class _Conditions:
         self._depths = {anchor: (list(own), Depths(list(own.values())))
                         for anchor, own in zones.items()}
 
-    def margins(self, view: View, floor: _Points | None) -> _Points:
+    def margins(self, view: View, places: _Points) -> _Points:
         """
         Return by how much each instance fulfils each selection, (S, N): negative where it fails.
 
@@ -371,21 +377,19 @@ class _Conditions:
         for k, table in enumerate(self._classes):
             if table is not None:
                 found[k, ~table[class_ids]] = -np.inf
-        self._in_zones(view, floor, found)
+        self._in_zones(view, places, found)
         self._related(view, found)
         return found
 
-    def _in_zones(self, view: View, floor: _Points | None, found: _Points) -> None:
+    def _in_zones(self, view: View, places: _Points, found: _Points) -> None:
         if self._shares:
             share = self._shares.of(view)
             found[self._shared] = np.minimum(
                 found[self._shared], np.where(share > 0, share - self._least, -np.inf))
         for anchor, (asked, depths) in self._depths.items():
-            if anchor == 'floor':
-                # In metres as they are: nobody knows the size of a track on the floor.
-                depth = depths.of(np.full((view.count, 2), np.nan) if floor is None else floor)
-            else:
-                depth = depths.of(view.feet if anchor == 'foot' else view.centres) / view.lengths
+            depth = depths.of(places[:, _ANCHORS[anchor]])
+            if anchor != 'floor':  # nobody knows the size of a track on the floor: metres
+                depth /= view.lengths
             found[asked] = np.minimum(found[asked], np.where(np.isnan(depth), -np.inf, depth))
 
     def _related(self, view: View, found: _Points) -> None:

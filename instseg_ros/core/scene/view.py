@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..instances import Instances
 
+LOWER_END = 0.1     # share of a box in which an object stands on the floor
 CELLS_ACROSS = 320  # larger frames are looked at on every 2nd, 3rd... pixel of every 2nd, 3rd row
 
 
@@ -62,6 +63,21 @@ class View:
         """Foot of each mask, (N, 2): below its centre, in its lowest row of pixels."""
         # The middle of the lowest pixels would jump from foot to foot of who walks.
         return np.stack([self.centres[:, 0], self.instances.boxes[:, 3] - 0.5], axis=1)
+
+    @cached_property
+    def feet_hidden(self) -> npt.NDArray[np.bool_]:
+        """Whether another instance is below most of the lower end of each mask, (N,)."""
+        above, below = self.cells[:-1].ravel(), self.cells[1:].ravel()
+        # Where a mask ends downwards, within the lowest part of its box.
+        ends = np.flatnonzero((above != below) & (above > 0))
+        labels = above[ends]
+        boxes = self.instances.boxes
+        lowest = boxes[:, 3] - LOWER_END * (boxes[:, 3] - boxes[:, 1])
+        low = ends // self.cells.shape[1] * self.step >= lowest[labels - 1] - self.step
+        count = self.count + 1
+        all_ends = np.bincount(labels[low], minlength=count)
+        other = np.bincount(labels[low], weights=below[ends[low]] > 0, minlength=count)
+        return np.asarray((other > all_ends / 2)[1:])
 
     @cached_property
     def contacts(self) -> npt.NDArray[np.int64]:
