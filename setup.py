@@ -23,7 +23,7 @@ setup(
     maintainer_email='maintainers@users.noreply.github.com',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={f'{NAME}.interfaces': ['vision_msgs/*.json', 'vision_msgs/msg/*.msg']},
+    package_data={NAME: ['interfaces/vision_msgs/*.json', 'interfaces/vision_msgs/msg/*.msg']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),

@@ -19,6 +19,7 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from domain_coordinator import domain_id
+from instseg_ros.messages import topics
 from instseg_ros.ros.stage_node import OFFERED
 from instseg_ros.ros.transport import transport_variables
 import numpy as np
@@ -41,8 +42,8 @@ class Listener(Node):
         self.frames, self.masks = [], []
         self.numbers = []
         self.values = {}
-        self.create_subscription(Image, 'camera/image_raw', self._on_frame, OFFERED)
-        self.create_subscription(Image, 'camera/semantic_mask', self._on_mask, OFFERED)
+        self.create_subscription(Image, topics.IMAGE, self._on_frame, OFFERED)
+        self.create_subscription(Image, topics.MASK, self._on_mask, OFFERED)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_health, 10)
 
     def _on_frame(self, message, info: MessageInfo):

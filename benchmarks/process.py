@@ -32,7 +32,7 @@ if __name__ == '__main__':
 def make_recording(path, seconds):
     """Repeat the frames and masks of the sample, 30 a second."""
     from instseg_ros.cameras.recording import find_sample
-    from instseg_ros.interfaces import typestore
+    from instseg_ros.messages import typestore
     from instseg_ros.recordings import Bag
     from instseg_ros.recordings.writer import BagWriter
     types = typestore()

@@ -8,8 +8,8 @@ from importlib import import_module
 import os
 import sys
 
-from .cameras import CameraError
-from .core import SettingsError
+from .errors import CameraError, SettingsError
+
 
 # Each is a module of `commands` with a docstring, add_arguments(parser) and run(options) -> int;
 # only the one that was chosen does work.

@@ -1,5 +1,6 @@
 """The pipeline: camera, instances, tracks and overlay."""
 
+from instseg_ros.ros.launch_arguments import PIPELINE
 from instseg_ros.ros.launching import shared_arguments, start_pipeline
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
@@ -10,11 +11,11 @@ def generate_launch_description():
     return LaunchDescription([
         DeclareLaunchArgument(
             'source', default_value='',
-            description="'synthetic', 'sample' or the path of a recording; empty: as in "
-            'params_file'),
+            description="'imx500', 'synthetic', 'sample', or the path of a recording, a video, a "
+            "folder of images or a device; empty: as in params_file"),
         *shared_arguments(),
         DeclareLaunchArgument(
             'bag', default_value='',
             description='Folder that record:=true makes; empty: named by the time'),
-        start_pipeline({'source': 'source'}, 'bag'),
+        start_pipeline(PIPELINE, 'bag'),
     ])

@@ -1,5 +1,6 @@
 """The pipeline fed from a recording."""
 
+from instseg_ros.ros.launch_arguments import PLAYBACK
 from instseg_ros.ros.launching import shared_arguments, start_pipeline
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
@@ -17,5 +18,5 @@ def generate_launch_description():
         DeclareLaunchArgument(
             'output', default_value='',
             description='Folder that record:=true makes; empty: named by the time'),
-        start_pipeline({'source': 'bag', 'playback_rate': 'rate', 'loop': 'loop'}, 'output'),
+        start_pipeline(PLAYBACK, 'output'),
     ])

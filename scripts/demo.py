@@ -10,19 +10,19 @@ import sys
 import time
 
 import cv2
+from instseg_ros.messages.topics import LATCHED as LATCHED_TOPICS
+from instseg_ros.messages.topics import OVERLAY, RECORDED
 from instseg_ros.recordings.writer import BagWriter, offered_qos
 from instseg_ros.ros.conversions import image_to_array
 from instseg_ros.ros.probe import (own_domain, ProbeError, START_TIMEOUT_S,
                                    watch_pipeline)
 from instseg_ros.ros.stage_node import LATCHED, OFFERED
-from instseg_ros.topics import LATCHED as LATCHED_TOPICS
-from instseg_ros.topics import RECORDED
 from rclpy.node import Node
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
 
 NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node', 'overlay_node')
-TOPICS = {**RECORDED, 'overlay/image/compressed': 'sensor_msgs/msg/CompressedImage'}
+TOPICS = {**RECORDED, f'{OVERLAY}/compressed': 'sensor_msgs/msg/CompressedImage'}
 PICTURES = 8
 
 
@@ -54,7 +54,7 @@ class Photographer(Node):
         self._period_s = period_s
         self._due_s = 0.0
         self.count = 0
-        self.create_subscription(Image, 'overlay/image', self._on_image, OFFERED)
+        self.create_subscription(Image, OVERLAY, self._on_image, OFFERED)
 
     def _on_image(self, message):
         if time.monotonic() >= self._due_s:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from instseg_ros.core.images import encode
-from instseg_ros.interfaces import typestore
-from instseg_ros.interfaces.messages import label_info
+from instseg_ros.messages import typestore
+from instseg_ros.messages.detections import label_info
+from instseg_ros.messages.encodings import encode
 from instseg_ros.recordings.frames import header_of
 from instseg_ros.recordings.writer import BagWriter
 import numpy as np

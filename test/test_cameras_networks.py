@@ -1,11 +1,15 @@
 """Networks on the CPU, and videos with them."""
+import contextlib
 from pathlib import Path
+import subprocess
+import sys
 
 import cv2
-from fakes.onnx_network import make_onnx
-from fakes.pictures import make_folder, make_video, PERSON, picture
-from instseg_ros.cameras import CameraError, CameraSettings, open_camera, VOC_CLASSES
-from instseg_ros.cameras.networks import load_labels, open_network
+from fakes.onnx_network import CLASSES, IDS, INT64, make_onnx, SIZE
+from fakes.pictures import make_film, make_folder, make_video, PERSON, picture
+from instseg_ros.cameras import (CameraError, CameraSettings, EndOfStream, open_camera,
+                                 VOC_CLASSES)
+from instseg_ros.cameras.networks import class_mask, load_labels, open_network, Values
 import numpy as np
 import pytest
 
@@ -25,6 +29,61 @@ def test_onnx_gives_classes(tmp_path):
     # Frames of every size are brought to the network's.
     large = cv2.resize(frame, (640, 480), interpolation=cv2.INTER_NEAREST)
     assert np.count_nonzero(found.segment(large) != mask) < 0.02 * mask.size
+
+
+RED = {'tail': [('Transpose', {'perm': [0, 2, 3, 1]})], 'shape': (1, *SIZE, 1)}
+
+
+@pytest.mark.parametrize(('form', 'person'), [
+    ({}, PERSON),
+    ({'channels_last': True}, PERSON),
+    ({'tail': [('Transpose', {'perm': [0, 2, 3, 1]})], 'shape': (1, *SIZE, CLASSES)}, PERSON),
+    ({'tail': [('ArgMax', {'axis': 1, 'keepdims': 0})], 'shape': IDS, 'kind': INT64}, PERSON),
+    ({'tail': [('ArgMax', {'axis': 1, 'keepdims': 1}), ('Neg', {}), ('Neg', {})],
+      'shape': (1, 1, *SIZE), 'kind': INT64}, 0),
+    ({'aux': True}, PERSON),
+    ({'shape': (1, 1, *SIZE)}, 1),
+    (RED, 1),
+    ({'tail': [('Sigmoid', {})], 'shape': (1, 1, *SIZE)}, 1),
+    ({**RED, 'tail': [('Sigmoid', {}), *RED['tail']]}, 1),
+], ids=['first', 'input last', 'last', 'ids', 'ids of one class', 'two outputs', 'logits',
+        'logits last', 'probabilities', 'probabilities last'])
+def test_layout_is_recognised(tmp_path, form, person):
+    frame, mask = picture(3)
+    found = network(make_onnx(tmp_path / 'red.onnx', **form)).segment(frame)
+    np.testing.assert_array_equal(found, np.where(mask == PERSON, person, 0))
+
+
+@pytest.mark.parametrize(('form', 'settings', 'words'), [
+    ({}, {'network_size': (32, 32)}, r'expected network_size \[64, 48\]'),
+    ({}, {'network_output': 'masks'}, r'expected an output masks, got y \(1x21x48x64\)'),
+    ({'tail': [('Transpose', {'perm': [0, 3, 2, 1]})], 'shape': (1, 64, 48, CLASSES)}, {},
+     'in proportion to the input of 48 x 64, got 1x64x48x21'),
+])
+def test_network_that_is_not_understood(tmp_path, form, settings, words):
+    with pytest.raises(CameraError, match=words):
+        network(make_onnx(tmp_path / 'red.onnx', **form), **settings).segment(picture(0)[0])
+
+
+@pytest.mark.parametrize(('output', 'words'), [
+    (np.zeros((1, 7)), 'classes of pixels'),
+    (np.zeros((1, 300, 48, 64)), 'fewer than 255 classes'),
+    (np.full((1, 48, 64), 300), r'expected class ids in \[0, 255\], got 300'),
+    (np.full((1, 48, 64), -1), 'got -1'),
+    (np.full((48, 64), np.nan), 'got nan'),
+])
+def test_output_that_is_no_mask(output, words):
+    with pytest.raises(CameraError, match=words):
+        class_mask(output, (64, 48), 'net', Values.IDS)
+
+
+def test_grid_of_another_size():
+    scores = np.zeros((1, 3, 12, 16), np.float32)
+    scores[0, 2, 6:] = 1
+    assert class_mask(scores, (64, 48), 'net', Values.LOGITS)[:, 0].tolist() == [0] * 6 + [2] * 6
+    # 21 classes in a grid of 21 x 21: the sizes alone cannot say which are the channels.
+    with pytest.raises(CameraError, match='21x21x21'):
+        class_mask(np.zeros((1, 21, 21, 21)), (84, 84), 'net', Values.LOGITS)
 
 
 @pytest.mark.parametrize(('name', 'content', 'words'), [
@@ -68,6 +127,8 @@ def test_labels(tmp_path):
     file.write_text('nothing\napple\n\npear\n')
     assert load_labels(str(file)) == {0: 'nothing', 1: 'apple', 3: 'pear'}
     assert load_labels('') == {}
+    file.write_bytes('\ufeffnothing\r\napple\r\nbirne \u00e4\r\n'.encode())
+    assert load_labels(str(file)) == {0: 'nothing', 1: 'apple', 2: 'birne \u00e4'}
     file.write_text('\n')
     with pytest.raises(CameraError, match='expected 1 to 255 class names'):
         load_labels(str(file))
@@ -98,6 +159,89 @@ def test_rates_of_videos(tmp_path):
         stamps = [camera.read(5.0).stamp_ns for _ in range(4)]
         camera.close()
         assert np.diff(stamps) == pytest.approx(step_ns, abs=2)
+
+
+def played(source, **settings):
+    """Return every capture of a source, and what the camera said."""
+    camera = open_camera(CameraSettings(source=str(source), playback_rate=100.0, loop=False,
+                                        **settings))
+    captures, said = [], []
+    camera.report = said.append
+    with contextlib.suppress(EndOfStream):
+        while True:
+            captures += [c for c in [camera.read(1.0)] if c]
+    camera.close()
+    return captures, said, camera
+
+
+def test_variable_frame_rate(tmp_path):
+    times_ms = [0, 40, 80, 580, 600, 1500, 1533]
+    film = make_film(tmp_path / 'film.mkv', times_ms)
+    stamps = [c.stamp_ns for c in played(film)[0]]
+    assert (np.subtract(stamps, stamps[0]) / 1e6).tolist() == pytest.approx(times_ms, abs=1e-3)
+    # A rate that was asked for is the rate.
+    stamps = [c.stamp_ns for c in played(film, frame_rate=50.0)[0]]
+    assert np.diff(stamps) == pytest.approx(20e6, abs=2)
+    # In a loop the first frame follows a step after the last.
+    camera = open_camera(CameraSettings(source=str(film), playback_rate=100.0))
+    stamps = [c.stamp_ns for c in (camera.read(1.0) for _ in range(9)) if c]
+    camera.close()
+    assert (np.diff(stamps)[-3:] / 1e6).tolist() == pytest.approx([33, 33, 40], abs=1e-3)
+
+
+def test_one_damaged_picture_among_good_ones(tmp_path, capfd):
+    folder = make_folder(tmp_path / 'pictures')
+    (folder / '002.png').write_bytes(b'')
+    (folder / '003.png').write_bytes(b'no picture')
+    (folder / '._001.png').write_bytes(b'of macOS')
+    captures, said, camera = played(folder)
+    for capture, index in zip(captures, (0, 1, 4, 5), strict=True):
+        np.testing.assert_array_equal(capture.frame, picture(index)[0])
+    assert [line.split(': ')[0] for line in said] == [str(folder / '002.png'),
+                                                      str(folder / '003.png')]
+    assert 'got 0 bytes' in said[0]
+    assert camera.left_out == 2
+    assert camera.details()['items left out'] == '2'
+    assert capfd.readouterr() == ('', ''), "the libraries' own words"
+    for file in folder.iterdir():
+        file.write_bytes(b'')
+    with pytest.raises(CameraError, match='got only files that are none'):
+        played(folder)
+
+
+def test_damaged_frames_of_a_video(tmp_path):
+    film = make_film(tmp_path / 'film.mkv', [0, 40, 80, 120], damaged=[1])
+    captures, said, _ = played(film)
+    stamps = [c.stamp_ns for c in captures]
+    assert (np.diff(stamps) / 1e6).tolist() == pytest.approx([80, 40], abs=1e-3)
+    assert 'something damaged 1 times before 0.080 s' in said[0]
+    whole = make_video(tmp_path / 'film.avi', 22).read_bytes()
+    (tmp_path / 'cut.avi').write_bytes(whole[:3 * len(whole) // 4])
+    captures, said, _ = played(tmp_path / 'cut.avi')
+    assert 0 < len(captures) < 22
+    assert f'expected 22 frames, as its index says, got {len(captures)}' in said[0]
+
+
+def test_libraries_keep_their_words_to_themselves(tmp_path):
+    film = make_film(tmp_path / 'film.mkv', [0, 40, 80, 120], damaged=[1])
+    # A process of its own: FFmpeg looks only once whether it is to be quiet.
+    code = ('import sys; from instseg_ros.cameras import CameraSettings, open_camera; '
+            'camera = open_camera(CameraSettings(source=sys.argv[1], playback_rate=100.0)); '
+            'camera.report = print; '
+            'sum(camera.read(1.0) is not None for _ in range(5))')
+    done = subprocess.run([sys.executable, '-c', code, film], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 2, done.stdout  # twice played, once damaged in each
+    assert 'mjpeg' not in done.stdout
+
+
+def test_pictures_are_in_the_order_of_their_numbers(tmp_path):
+    folder = make_folder(tmp_path / 'pictures', 0)
+    for index in range(12):
+        cv2.imwrite(str(folder / f'frame{index + 1}.png'), picture(index)[0])
+    for capture, index in zip(played(folder)[0], range(12), strict=True):
+        np.testing.assert_array_equal(capture.frame, picture(index)[0])
 
 
 def test_flipped_video(tmp_path):

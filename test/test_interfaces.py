@@ -3,10 +3,10 @@
 from importlib import resources
 import json
 
-from instseg_ros.interfaces import typestore
+from instseg_ros.messages import typestore
 import pytest
 
-HASHES = json.loads((resources.files('instseg_ros.interfaces') / 'vision_msgs'
+HASHES = json.loads((resources.files('instseg_ros') / 'interfaces' / 'vision_msgs'
                      / 'type_hashes.json').read_text())
 
 

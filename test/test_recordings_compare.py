@@ -3,9 +3,9 @@
 import json
 
 import cv2
-from instseg_ros import topics
 from instseg_ros.cli import main
 from instseg_ros.core import segment_instances, SegmentationSettings
+from instseg_ros.messages import topics
 from instseg_ros.recordings.comparison import compare, Difference, match, same_tracks
 from instseg_ros.recordings.processing import Options, process
 from instseg_ros.recordings.results import Result
@@ -104,15 +104,16 @@ def test_info_of_a_recording(processed, capsys):
 def test_info_says_what_is_missing(tmp_path, capsys):
     recorded.write(tmp_path / 'frames', {'/rgb': recorded.IMAGE}, [
         ('/rgb', 0, recorded.raw(0, recorded.frame(recorded.masks(1)[0]), 'bgr8'))])
-    assert main(['info', str(tmp_path / 'frames')]) == 0
+    assert main(['info', str(tmp_path / 'frames')]) == 1
     assert 'masks: missing.' in capsys.readouterr().out
     topic = '/camera/semantic_mask'
     recorded.write(tmp_path / 'bad', {topic: recorded.IMAGE}, [
         (topic, k, recorded.raw(k if k != 3 else 0, m, 'mono8'))
         for k, m in enumerate(recorded.masks())])
-    assert main(['info', str(tmp_path / 'bad')]) == 0
+    assert main(['info', str(tmp_path / 'bad')]) == 1
     said = capsys.readouterr().out
-    assert 'order: 1 masks have a stamp that does not rise (first at 1700000000.300 s)' in said
+    assert (f'damaged: {topic}: message 3 at 1700000000.300 s: its stamp 1700000000.000 s was '
+            'there before: left out') in said
     assert 'frames: missing' in said
     assert 'names: missing' in said
     assert 'results: none yet' in said
@@ -141,4 +142,4 @@ def test_layout_shows_what_there_is():
     assert sorted(panels(layout['layout'])) == sorted(layout['configById'])
     images = {c['imageMode']['imageTopic'].lstrip('/').removesuffix('/compressed')
               for c in layout['configById'].values() if 'imageMode' in c}
-    assert images == {topics.IMAGE, topics.MASK, topics.INSTANCE_MASK, topics.OVERLAY}
+    assert images == {topics.IMAGE, topics.CLASSES, topics.INSTANCE_MASK, topics.OVERLAY}

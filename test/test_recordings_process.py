@@ -2,22 +2,25 @@
 
 import csv
 import json
+import re
 
 import cv2
 from instseg_ros.cli import main
 from instseg_ros.core import (segment_instances, SegmentationSettings, Segmenter, SettingsError,
                               Tracker, TrackingSettings)
 from instseg_ros.core.drawing import OverlaySettings
-from instseg_ros.core.images import decode, encode
+from instseg_ros.messages import typestore
+from instseg_ros.messages.encodings import decode
 from instseg_ros.recordings import Bag, RecordingError
 from instseg_ros.recordings.exports import COLUMNS
 from instseg_ros.recordings.parameters import read_settings
-from instseg_ros.recordings.processing import image_size, Options, process
+from instseg_ros.recordings.processing import Options, process
 from instseg_ros.recordings.results import read_results
 import numpy as np
 import pytest
 import recorded
 from recorded import COMPRESSED, IMAGE
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 MASK, MASK_PNG = '/camera/semantic_mask', '/camera/semantic_mask/compressed'
 OUTPUTS = {'/instance_segmentation/detections', '/tracker/tracks',
@@ -84,7 +87,7 @@ def test_bytes_do_not_depend_on_workers(tmp_path):
         process(recorded.SAMPLE, folder / 'out', Options(
             workers=workers, overlays=True, csv=folder / 'a.csv', coco=folder / 'a.json'))
         made.append({f.name: f.read_bytes() for f in sorted(folder.rglob('*')) if f.is_file()})
-    assert list(made[0]) == ['a.csv', 'a.json', 'metadata.yaml', 'out.mcap']
+    assert list(made[0]) == ['a.csv', 'a.json', 'metadata.yaml', 'out_0.mcap']
     assert made[0] == made[1] == made[2]
 
 
@@ -190,77 +193,99 @@ def test_coco_of_nothing_is_a_list(tmp_path):
     assert json.loads((tmp_path / 'a.json').read_text()) == []
 
 
-@pytest.mark.parametrize('suffix, quality', [('png', 0), ('jpg', 50)])
-def test_image_size(suffix, quality):
-    data = encode(np.zeros((33, 55, 3), np.uint8), quality).tobytes()
-    assert image_size(data) == (55, 33)
-    assert image_size(data[:20]) is None
-    assert image_size(b'') is None
-
-
-def bad_inputs(tmp_path):
-    """Yield a recording and the part of the sentence about it; the third mask is at fault."""
-    drawn = recorded.masks()
-    at = r'at 1700000000\.200 s: '
-
-    def masks_with(name, third, kind=IMAGE, topic=MASK):
-        messages = [(topic, k, third if k == 2 else recorded.raw(k, m, 'mono8'))
-                    for k, m in enumerate(drawn)]
-        return recorded.write(tmp_path / name, {topic: kind}, messages)
-
+def refused(tmp_path):
+    """Yield a recording of which nothing can be processed, and the part of the sentence."""
     yield recorded.write(tmp_path / 'none', {MASK: IMAGE}, []), 'expected masks, got none'
     yield (recorded.write(tmp_path / 'frames', {'/rgb': IMAGE}, []),
            'expected a topic camera/semantic_mask or camera/semantic_mask/compressed, got /rgb')
     yield (recorded.write(tmp_path / 'text', {MASK: 'std_msgs/msg/String'}, []),
            'expected sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage, got std_msgs')
-    yield (masks_with('colours', recorded.raw(2, recorded.frame(drawn[2]), 'bgr8')),
-           MASK + ' ' + at + 'expected a mask of mono8, 8UC1 or 16UC1')
-    yield (masks_with('high', recorded.raw(2, drawn[2].astype(np.uint16) * 20, '16UC1')),
-           MASK + ' ' + at + 'expected class ids up to 255, got 300')
-    yield (masks_with('encoding', recorded.raw(2, drawn[2], 'bayer_rggb8')),
-           MASK + ' ' + at + "expected one of .*, got 'bayer_rggb8'")
-    yield (masks_with('short', recorded.raw(2, drawn[2], 'mono8', data=np.zeros(9, np.uint8))),
-           MASK + ' ' + at + 'expected 4800 bytes')
-    yield (masks_with('bytes', b'\x00\x01\x00\x00abc'),
-           MASK + ' ' + at + 'expected a sensor_msgs/msg/Image, got 7 bytes that are none')
-    yield (masks_with('order', recorded.raw(0, drawn[2], 'mono8')),
-           MASK + ' ' + at + r'expected a stamp after 1700000000\.100 s, got 1700000000\.000 s')
-    png = [(MASK_PNG, k, recorded.compressed(k, m)) for k, m in enumerate(drawn)]
-    png[2][2].data = png[2][2].data[50:]
-    yield (recorded.write(tmp_path / 'png', {MASK_PNG: COMPRESSED}, png),
-           MASK_PNG + ' ' + at + 'expected a JPEG or PNG')
-    larger = []
-    for k, mask in enumerate(drawn):
-        small = recorded.frame(mask[:30] if k == 2 else mask)
-        larger += [(MASK, k, recorded.raw(k, mask, 'mono8')),
-                   ('/camera/image_raw/compressed', k, recorded.compressed(k, small, 90))]
-    yield (recorded.write(tmp_path / 'larger', {
-        MASK: IMAGE, '/camera/image_raw/compressed': COMPRESSED}, larger),
-        MASK + ' ' + at + 'expected a mask of 80x30 pixels like the frame .*, got 80x60')
-    larger[-1][2].data = larger[-1][2].data[:0]
-    yield (recorded.write(tmp_path / 'empty frame', {
-        MASK: IMAGE, '/camera/image_raw/compressed': COMPRESSED}, [*larger[:4], *larger[6:]]),
-        r'/camera/image_raw/compressed at 1700000000\.500 s: expected a JPEG or PNG, got 0')
+    yield (recorded.write(tmp_path / 'colours', {MASK: IMAGE}, [
+        (MASK, k, recorded.raw(k, recorded.frame(m) + np.uint8([0, 1, 2]), 'bgr8'))
+        for k, m in enumerate(recorded.masks())]),
+        r'got none that can be used; .*message 0 at 1700000000\.000 s: .*got colours: \[0, 1, 2')
     two = {f'/{side}/camera/semantic_mask': IMAGE for side in ('left', 'right')}
     yield (recorded.write(tmp_path / 'two', two, []), 'give the whole name')
-    recorded.record(tmp_path / 'hash')
-    metadata = tmp_path / 'hash' / 'metadata.yaml'
-    metadata.write_text(metadata.read_text().replace('RIHS01_156', 'RIHS01_999'))
+    with Writer(tmp_path / 'hash', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        writer.write(writer.add_connection(
+            MASK_PNG, COMPRESSED, msgdef='string format\nuint8[] data\n', rihs01='RIHS01_999'),
+            1, bytes(20))
     yield (tmp_path / 'hash', MASK_PNG + ': expected sensor_msgs/msg/CompressedImage with type '
-           'hash RIHS01_156.*, got RIHS01_999.*another definition')
+           'hash RIHS01_156.*, got RIHS01_.*another definition')
 
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_bad_input_is_refused_in_a_sentence(tmp_path, workers):
-    cases = list(bad_inputs(tmp_path))
+    cases = list(refused(tmp_path))
     before = sorted(f.name for f in tmp_path.iterdir())
     # One case is enough to see what workers say.
-    for path, words in cases if workers == 0 else [cases[4]]:
-        with pytest.raises(RecordingError, match=words) as refused:
+    for path, words in cases if workers == 0 else [cases[3]]:
+        with pytest.raises(RecordingError, match=words) as error:
             process(path, tmp_path / 'out', Options(
                 workers=workers, csv=tmp_path / 'a.csv', coco=tmp_path / 'a.json'))
-        assert '\n' not in str(refused.value)
+        assert '\n' not in str(error.value)
         assert sorted(f.name for f in tmp_path.iterdir()) == before
+
+
+def third(name):
+    """Return a third mask of which nothing can be made, and what is said of it."""
+    drawn = recorded.masks(3)[2]
+    png = recorded.compressed(2, drawn)
+    png.data = png.data[:40]
+    return {
+        'colours': (recorded.raw(2, recorded.frame(drawn) * np.uint8([1, 2, 3]), 'bgr8'),
+                    r'got colours: \[\d+, \d+, \d+\] at row 10, column 6'),
+        'high': (recorded.raw(2, drawn.astype(np.uint16) * 20, '16UC1'),
+                 r'expected class ids in 0\.\.255, got 300'),
+        'negative': (recorded.raw(2, drawn.astype(np.int32) - 1, '32SC1'), 'got -1'),
+        'encoding': (recorded.raw(2, drawn, 'bayer_rggb8'), "expected .*, got 'bayer_rggb8'"),
+        'short': (recorded.raw(2, drawn, 'mono8', data=np.zeros(9, np.uint8)),
+                  'expected 4800 bytes'),
+        'no pixels': (recorded.raw(2, np.zeros((1, 0), np.uint8), 'mono8'), 'got 0x1'),
+        'bytes': (b'\x00\x01\x00\x00abc', 'got 7 bytes'),
+        'cut message': (bytes(typestore().serialize_cdr(
+            recorded.raw(2, drawn, 'mono8'), IMAGE))[:999], 'got 999 bytes'),
+        'stray stamp': (recorded.raw(-10**9, drawn, 'mono8'), 'is far from those before and'),
+        'twice': (recorded.raw(1, drawn, 'mono8'), r'its stamp 1700000000\.100 s was there'),
+        'png': (png, 'got 40 bytes that are cut off'),
+    }[name]
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('name', ['colours', 'high', 'negative', 'encoding', 'short', 'no pixels',
+                                  'bytes', 'cut message', 'stray stamp', 'twice', 'png'])
+def test_one_bad_mask_is_left_out_and_named(tmp_path, name, workers, capsys):
+    bad, words = third(name)
+    topic, kind = (MASK_PNG, COMPRESSED) if name == 'png' else (MASK, IMAGE)
+    source = recorded.write(tmp_path / 'in', {topic: kind}, [
+        (topic, k, bad if k == 2 else recorded.compressed(k, m) if name == 'png' else
+         recorded.raw(k, m, 'mono8')) for k, m in enumerate(recorded.masks())])
+    assert main(['process', str(source), str(tmp_path / 'out'), '--workers', str(workers)]) == 1
+    said = capsys.readouterr()
+    assert re.search(rf'{topic}: message 2 at 1700000000\.200 s: .*{words}.*: left out', said.err)
+    assert f'left out: 1 of {topic}' in said.err
+    assert '5 frames' in said.out
+    assert [r.stamp_ns for r in results(tmp_path / 'out')] == [
+        recorded.START_NS + k * recorded.STEP_NS for k in (0, 1, 3, 4, 5)]
+    assert main(['info', str(source)]) == 1
+    assert 'message 2' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('form', ['empty', 'cut', 'small'])
+def test_one_bad_frame_costs_its_overlay_only(tmp_path, form):
+    image, messages = '/camera/image_raw/compressed', []
+    for k, mask in enumerate(recorded.masks()):
+        frame = recorded.compressed(k, recorded.frame(mask[:30] if form == 'small' and k == 2
+                                                      else mask), 90)
+        if k == 2 and form != 'small':
+            frame.data = frame.data[:len(frame.data) // 2 if form == 'cut' else 0]
+        messages += [(MASK, k, recorded.raw(k, mask, 'mono8')), (image, k, frame)]
+    source = recorded.write(tmp_path / 'in', {MASK: IMAGE, image: COMPRESSED}, messages)
+    summary = process(source, tmp_path / 'out', Options(overlays=True))
+    assert (summary.frames, summary.overlays, summary.complete) == (6, 5, False)
+    assert any(f'{image}: message 2 at' in note for note in summary.notes)
+    with Bag(tmp_path / 'out') as bag:
+        assert bag.topics['/overlay/image/compressed'].count == 5
 
 
 def test_two_cameras_are_chosen_by_name(tmp_path, capsys):
@@ -315,7 +340,7 @@ robot1:
     ros__parameters:
       confirm_frames: 4
 """)
-    settings = read_settings(file, ['max_lost_s=0.5', 'camera_node.frame_id=front'])
+    settings = read_settings([file], ['max_lost_s=0.5', 'camera_node.frame_id=front'])
     assert settings['instance_segmentation_node'] == SegmentationSettings(
         dist_threshold=1.0, ignored_classes=(3, 4))
     assert settings['tracker_node'] == TrackingSettings(confirm_frames=4, max_lost_s=0.5)
@@ -324,24 +349,47 @@ robot1:
 
 
 def test_the_file_of_the_package_has_the_defaults():
-    assert read_settings(recorded.SAMPLE.parent / 'config' / 'pipeline.yaml') == read_settings()
+    file = recorded.SAMPLE.parent / 'config' / 'pipeline.yaml'
+    assert read_settings([file]) == read_settings()
 
 
 @pytest.mark.parametrize('text, words', [
-    ('/**: {ros__parameters: {dist: 1}}', r'/\*\*: dist: no such parameter; known are .*dist_thr'),
     ('tracker_node: {ros__parameters: {dist_threshold: 1}}',
      'tracker_node: dist_threshold: no such parameter'),
     ('tracker_node: {ros__parameters: {max_lost_s: 100}}',
      r'max_lost_s: expected a number in \[0, 60\], got 100'),
-    ('trackr: {ros__parameters: {max_lost_s: 1}}', 'expected nodes named .*, got trackr'),
     ('tracker_node: {max_lost_s: 1}', 'expected nodes with ros__parameters, got 1'),
     ('tracker_node: {ros__parameters: 3}', 'expected parameters, got 3'),
-    ('a: [', 'expected YAML'), ('[1]', 'expected nodes')])
+    ('a: [', 'expected YAML, got something else in line 1, column 5'), ('[1]', 'expected nodes')])
 def test_bad_parameter_files(tmp_path, text, words):
     with pytest.raises(SettingsError, match=words) as refused:
-        read_settings(params(tmp_path, text))
+        read_settings([params(tmp_path, text)])
     assert 'params.yaml' in str(refused.value)
     assert '\n' not in str(refused.value)
+
+
+@pytest.mark.parametrize('number', ['5e-01', '5E-1', '.5e0', '0.5', '+5.e-1'])
+def test_numbers_are_those_of_ros(tmp_path, number):
+    file = params(tmp_path, f'tracker_node: {{ros__parameters: {{max_lost_s: {number}}}}}')
+    assert read_settings([file])['tracker_node'].max_lost_s == 0.5
+    assert read_settings((), [f'max_lost_s={number}'])['tracker_node'].max_lost_s == 0.5
+
+
+def test_file_of_a_whole_robot_and_of_all_nodes(tmp_path):
+    """What is meant for other nodes is nothing to complain about; the last file wins."""
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text('\ufeff' """
+controller_server:
+  ros__parameters: {controller_frequency: 20.0, plugins: [a, b], goal: {xy: 0.1}}
+/**:
+  ros__parameters: {use_sim_time: true, robot_radius: 0.2, dist_threshold: 0.4}
+instance_segmentation_node:
+  ros__parameters: {size_threshold: 30}
+""")
+    more = params(tmp_path, '/**/instance_segmentation_node:\n'
+                  '  ros__parameters: {size_threshold: 5}')
+    found = read_settings([robot, more])['instance_segmentation_node']
+    assert (found.dist_threshold, found.size_threshold) == (0.4, 5)
 
 
 @pytest.mark.parametrize('assignment, words', [

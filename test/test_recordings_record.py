@@ -8,12 +8,12 @@ import sys
 import time
 
 from instseg_ros.cameras import Camera, CameraError, CameraSettings, Capture, EndOfStream
-from instseg_ros.cameras.recording import Recording
+from instseg_ros.cameras.recording import RecordingCamera
 from instseg_ros.cli import main
 from instseg_ros.recordings import Bag, RecordingError
 from instseg_ros.recordings.processing import Options, process
 from instseg_ros.recordings.recorder import Recorder
-from instseg_ros.recordings.writer import repair
+from instseg_ros.recordings.repairing import repair
 import numpy as np
 import pytest
 import recorded
@@ -57,12 +57,12 @@ def test_everything_is_recorded(tmp_path, raw):
     state = Recorder(tmp_path / 'bag', Script(captures()), CameraSettings(jpeg_quality=100),
                      raw=raw).run()
     assert (state.frames, state.dropped) == (6, 0)
-    assert state.size >= (tmp_path / 'bag' / 'bag.mcap').stat().st_size
+    assert state.size >= (tmp_path / 'bag' / 'bag_0.mcap').stat().st_size
     image = '/camera/image_raw' if raw else '/camera/image_raw/compressed'
     assert topics(tmp_path / 'bag') == {
         '/camera/label_info': 1, '/camera/camera_info': 6, image: 6,
         '/camera/semantic_mask/compressed': 6}
-    recording = Recording(tmp_path / 'bag', 'camera/image_raw', 'camera/semantic_mask')
+    recording = RecordingCamera(CameraSettings(source=str(tmp_path / 'bag')))
     for before, after in zip(captures(), recording.captures(), strict=True):
         assert after.stamp_ns == before.stamp_ns
         assert np.array_equal(after.mask, before.mask)
@@ -80,7 +80,7 @@ def test_everything_is_recorded(tmp_path, raw):
 def test_masks_only_is_tiny_and_can_be_processed(tmp_path):
     Recorder(tmp_path / 'bag', Script(captures()), CameraSettings(), masks_only=True).run()
     assert not any('image' in name for name in topics(tmp_path / 'bag'))
-    assert (tmp_path / 'bag' / 'bag.mcap').stat().st_size < 20_000
+    assert (tmp_path / 'bag' / 'bag_0.mcap').stat().st_size < 20_000
     summary = process(tmp_path / 'bag', tmp_path / 'out', Options())
     assert summary.frames == 6 and summary.instances > 6
 
@@ -128,7 +128,7 @@ def test_full_disk_ends_a_recording_well(tmp_path, monkeypatch):
     real, path = os.pwrite, tmp_path / 'bag'
 
     def write(fd, data, offset):
-        if path.joinpath('reserve').exists() and path.joinpath('bag.mcap').stat().st_size > 2e5:
+        if path.joinpath('reserve').exists() and path.joinpath('bag_0.mcap').stat().st_size > 2e5:
             raise OSError(28, 'No space left on device')
         return real(fd, data, offset)
 

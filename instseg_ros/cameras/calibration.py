@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from .camera import CameraError
+from ..errors import CameraError
+
 
 _MATRICES = {'camera_matrix': 9, 'rectification_matrix': 9, 'projection_matrix': 12}
 
@@ -49,5 +50,9 @@ def load_calibration(path: Path) -> Calibration:
             numbers['camera_matrix'], numbers['rectification_matrix'],
             numbers['projection_matrix'])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise CameraError(f'{path}: expected a calibration file of camera_calibration, got '
-                          f'{error!r}; the camera counts as not calibrated') from error
+        # YAML's own sentence has lines and the places of its parser's objects.
+        place = getattr(error, 'problem_mark', None)
+        got = (f'no YAML in line {place.line + 1}' if place else
+               f'no {error}' if isinstance(error, KeyError) else str(error))
+        raise CameraError(f'{path}: expected a calibration file of camera_calibration, got {got}; '
+                          'the camera counts as not calibrated') from error

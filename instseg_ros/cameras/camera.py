@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+import logging
 from pathlib import Path
+import stat
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..core.settings import setting, Settings, SettingsError
+from ..core.settings import setting, Settings
+from ..errors import CameraError, SettingsError
+from ..messages import topics
 
 # The PASCAL VOC classes of the networks at hand; the place in the list is the class id.
 VOC_CLASSES = (
@@ -28,10 +32,6 @@ _SOURCES = {
 }
 _RECORDING = ('.recording', 'RecordingCamera')
 _VIDEO = ('.video', 'VideoCamera')
-
-
-class CameraError(RuntimeError):
-    """A camera cannot be opened or went away; says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,27 @@ class CameraSettings(Settings):
     jpeg_quality: int = setting(
         90, 'Quality of the compressed frames, in percent', low=1, high=100)
     recorded_image: str = setting(
-        'camera/image_raw', 'Image topic in a recording; /compressed is tried too', live=False)
+        topics.IMAGE, 'Image topic in a recording; /compressed is tried too', live=False)
     recorded_mask: str = setting(
-        'camera/semantic_mask', 'Mask topic in a recording; /compressed is tried too', live=False)
+        topics.MASK, 'Mask topic in a recording; /compressed is tried too', live=False)
+    stamp_tolerance: float = setting(
+        0.05, 'How far apart the stamps of a recorded mask and of its frame may be', unit='s',
+        low=0, high=10, live=False)
+    reorder_window: float = setting(
+        0.5, 'By how much recorded messages may overtake each other: they are put in order',
+        unit='s', low=0, high=60, live=False)
+    max_gap: float = setting(
+        10.0, 'Longest wait for the next frame of a recording: what is longer is skipped',
+        unit='s', low=0.1, high=1e6)
 
     network: str = setting(
         '', 'Network that makes the masks of a video on the CPU: a TFLite or ONNX file; empty: '
         'frames only', live=False)
     network_size: tuple[int, ...] = setting(
-        (), 'Width and height of the input of an ONNX network; empty: 512, 512', unit='px', low=16,
-        high=4096, live=False)
+        (), 'Width and height of the input of an ONNX network that leaves them open; empty: 512, '
+        '512', unit='px', low=16, high=4096, live=False)
+    network_output: str = setting(
+        '', 'Output of the network that has the classes; empty: the only one', live=False)
     network_threads: int = setting(2, 'CPU threads of the network', low=1, high=64, live=False)
     labels_file: str = setting(
         '', 'Class names, a line for each id from 0 on; empty: PASCAL VOC, or what a recording '
@@ -136,6 +147,12 @@ class CameraSettings(Settings):
     own_process: bool = setting(
         True, 'Open the camera in a process of its own, which is restarted when it dies or stalls',
         live=False)
+    wait_for: str = setting(
+        '', 'Nodes that a recording, a video or a folder of images waits for at its start, and '
+        'topics (names with a slash) that need a subscriber, with spaces between; empty: whoever '
+        'subscribes', live=False)
+    wait_timeout: float = setting(
+        15.0, 'Longest time of this wait', unit='s', low=0, high=600, live=False)
     capture_python: str = setting(
         '', "Python that runs the camera's process, one that has the driver and this package; "
         'empty: the one of the node', live=False)
@@ -172,6 +189,11 @@ class Camera(abc.ABC):
     rest_s : float
         How long the device must be left alone after `close`, before it is opened again, in
         seconds.
+    report : callable
+        Called with a sentence for everything that the camera mends by itself; whoever opened it
+        may replace it.
+    left_out : int
+        Items of the stream that could not be used.
 
     Raises
     ------
@@ -185,6 +207,13 @@ class Camera(abc.ABC):
 
     def __init__(self, settings: CameraSettings) -> None:
         self._settings = settings
+        self.report: Callable[[str], None] = logging.getLogger('instseg').warning
+        self.left_out = 0
+
+    def leave_out(self, sentence: str) -> None:
+        """Count an item of the stream that cannot be used; the sentence says which, and why."""
+        self.left_out += 1
+        self.report(sentence)
 
     @property
     def settings(self) -> CameraSettings:
@@ -232,7 +261,10 @@ class Camera(abc.ABC):
 
     def details(self) -> dict[str, str]:
         """Return what is worth knowing of the camera's state, for /diagnostics."""
-        return {'source': self.settings.source}
+        shown = {'source': self.settings.source}
+        if self.left_out:
+            shown['items left out'] = str(self.left_out)
+        return shown
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -243,10 +275,6 @@ class Camera(abc.ABC):
         self.close()
 
 
-class EndOfStream(CameraError):
-    """A recording is over."""
-
-
 def open_camera(settings: CameraSettings) -> Camera:
     """Open the camera that ``settings.source`` names; raises CameraError when it cannot."""
     module, name = _SOURCES.get(settings.source) or _kind_of_path(settings.source)
@@ -255,17 +283,43 @@ def open_camera(settings: CameraSettings) -> Camera:
     return camera
 
 
+def is_device(source: str) -> bool:
+    """Return whether a source is a device: what is missing below /dev, or a link to one, too."""
+    try:
+        return stat.S_ISCHR(Path(source).expanduser().stat().st_mode)
+    except OSError:
+        return source.startswith('/dev/')
+
+
+def is_stream(source: str) -> bool:
+    """Return whether a source is a device or an address, which gives frames as they come."""
+    return '://' in source or is_device(source)
+
+
+def is_played(source: str) -> bool:
+    """Return whether a source is a file or a folder, which can wait and always says the same."""
+    return source not in ('synthetic', 'imx500') and not is_stream(source)
+
+
+def fails_for_good(settings: CameraSettings) -> bool:
+    """Return whether a source that failed would fail again: a file that is there."""
+    return is_played(settings.source) and (
+        settings.source == 'sample' or Path(settings.source).expanduser().exists())
+
+
 def _kind_of_path(source: str) -> tuple[str, str]:
     """Return module and class for a path: what is no recording is a video."""
     path = Path(source).expanduser()
-    if '://' in source or source.startswith('/dev/'):
+    if is_stream(source):
         return _VIDEO
     if not path.exists():
+        meant = (" ('video' stands for the path of one)" if source in ('video', 'recording')
+                 else '')
         raise CameraError(
             f'{source}: expected {", ".join(map(repr, _SOURCES))} or the path of a recording, a '
-            'video, a folder of images or a device, and there is nothing of that name; mend '
-            'the source, or plug the camera in')
-    bags = ('*.mcap', '*.db3', 'metadata.yaml', '*.zstd')
+            f'video, a folder of images or a device{meant}, and there is nothing of that name; '
+            'mend the source, or plug the camera in')
+    bags = ('*.mcap', '*.db3', 'metadata.yaml', '*.zstd', '*.bag')
     recorded = (any(next(path.glob(b), None) for b in bags) if path.is_dir()
                 else any(path.match(b) for b in bags))
     return _RECORDING if recorded else _VIDEO

@@ -16,10 +16,11 @@ from typing import Any
 
 import zmq
 
-from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream
+from .camera import Camera, CameraSettings, Capture
 from .capture_options import as_arguments
 from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, progress_address, QUEUED,
                                SILENCE_S, unpack, unpack_capture)
+from ..errors import CameraError, EndOfStream, SourceError
 
 START_TIMEOUT_S = 20.0  # from the start of Python to the first word of the process
 END_TIMEOUT_S = 0.7  # to end by itself
@@ -138,7 +139,7 @@ class RemoteCamera(Camera):
         elif kind == 'problem':
             self._report(fields['text'])
         elif kind == 'end':
-            raise EndOfStream(fields['text'])
+            raise (SourceError if fields['failed'] else EndOfStream)(fields['text'])
         return None
 
     def _say(self, kind: str, **fields: Any) -> None:
@@ -177,6 +178,8 @@ class ProcessCamera(RemoteCamera):
         ``capture_python`` is the Python of the process.
     report : callable
         As for :class:`RemoteCamera`.
+    name : str
+        What the process calls itself in its log.
 
     Raises
     ------
@@ -189,7 +192,8 @@ class ProcessCamera(RemoteCamera):
     # last may just have begun, would double that.
     _longest_retry_ms = 0
 
-    def __init__(self, settings: CameraSettings, report: Report) -> None:
+    def __init__(self, settings: CameraSettings, report: Report, name: str = '') -> None:
+        self._name = name
         self._folder = Path(tempfile.mkdtemp(prefix='instseg-'))  # mode 0700
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -216,7 +220,7 @@ class ProcessCamera(RemoteCamera):
                 filter(None, (str(_PACKAGES), variables.get('PYTHONPATH'))))
         command = [python or sys.executable, '-m', 'instseg_ros.commands.capture',
                    *as_arguments(settings), '--listen', self.address,
-                   '--parent', str(os.getpid())]
+                   '--parent', str(os.getpid()), '--log-name', self._name]
         try:
             # A session of its own: Ctrl-C is for the parent, which then ends the process.
             self._process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL,
@@ -272,8 +276,8 @@ class ProcessCamera(RemoteCamera):
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def open_elsewhere(settings: CameraSettings, report: Report) -> Camera:
+def open_elsewhere(settings: CameraSettings, report: Report, name: str = '') -> Camera:
     """Open a camera in a process of its own: the one at ``capture_address``, or a new one."""
     if settings.capture_address:
         return RemoteCamera(settings, report, settings.capture_address)
-    return ProcessCamera(settings, report)
+    return ProcessCamera(settings, report, name)

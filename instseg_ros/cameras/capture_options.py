@@ -9,7 +9,7 @@ from ..core.settings import Setting, Settings
 
 # What camera_node does with captures, and how it gets at them: no business of the process.
 OF_THE_NODE = frozenset(('frame_id', 'calibration_file', 'jpeg_quality', 'own_process',
-                         'capture_python', 'capture_address'))
+                         'wait_for', 'wait_timeout', 'capture_python', 'capture_address'))
 
 _SettingsT = TypeVar('_SettingsT', bound=Settings)
 

@@ -14,7 +14,8 @@ kind       from         further fields
 ``state``  process      ``state``: words; ``opening``: whether silence is to be expected;
                         ``details``: words by name; at least every second but for then
 ``problem`` process     ``text``: what went wrong; the process goes on by itself
-``end``    process      ``text``: nothing more will come
+``end``    process      ``text``: nothing more will come; ``failed``: since the source will
+                        not do
 ``capture`` process     ``sequence``, ``stamp_ns``, ``frame``, ``mask``: shape or null
 ========== ============ ============================================================
 
@@ -36,7 +37,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from .camera import CameraError, Capture
+from .camera import Capture
+from ..errors import CameraError
 
 VERSION = 1
 HEARTBEAT_S = 0.3

@@ -15,15 +15,16 @@ from typing import Any
 
 import zmq
 
-from .camera import Camera, CameraError, CameraSettings, EndOfStream, open_camera
+from .camera import Camera, CameraSettings, fails_for_good, is_played, open_camera
 from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, pack_capture, prepare_address,
                                progress_address, QUEUED, SILENCE_S, unpack)
 from .service_manager import ServiceManager
 from .upload_watch import watched_upload
-from ..core.settings import SettingsError
+from ..errors import CameraError, EndOfStream, SettingsError
 
 READ_TIMEOUT_S = 0.1  # how soon a client or a signal is noticed
 FROZEN_S = 10.0  # a driver that holds the process up for so long will not come back
+PATIENCE_S = 1.0  # with a client that is slow; its own ends after SILENCE_S
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0  # before a camera that failed is opened again
 
 log = logging.getLogger('instseg.capture')
@@ -43,6 +44,8 @@ class CaptureServer:
         Whether other machines may connect.
     open_with : callable
         Opens the camera.
+    own_client : bool
+        Whether a client started the process: what it is told is then in its own log.
 
     Raises
     ------
@@ -52,7 +55,9 @@ class CaptureServer:
     """
 
     def __init__(self, settings: CameraSettings, address: str, allow_remote: bool = False,
-                 open_with: Callable[[CameraSettings], Camera] = open_camera) -> None:
+                 open_with: Callable[[CameraSettings], Camera] = open_camera,
+                 own_client: bool = False) -> None:
+        self._own_client = own_client
         self._settings = settings
         self._address = address
         self._open = open_with
@@ -130,14 +135,14 @@ class CaptureServer:
             served, rest_s = self._sequence, 0.0
             try:
                 self._serve(stopping)
-            except EndOfStream as end:
-                log.info('%s', end)
-                self._tell(pack('end', text=str(end)))
-                self._linger_ms = 10_000  # of the queue, whose last word it is
-                return
             except CameraError as error:
-                log.warning('%s', error)
-                self._tell(pack('problem', text=str(error)))
+                over = isinstance(error, EndOfStream)
+                if over or fails_for_good(self._settings):
+                    self._log(logging.INFO if over else logging.ERROR, str(error))
+                    self._tell(pack('end', text=str(error), failed=not over))
+                    self._linger_ms = 10_000  # of the queue, whose last word it is
+                    return
+                self._report(str(error))
                 if self._sequence > served:
                     pause_s = FIRST_PAUSE_S
                 rest_s, pause_s = pause_s, min(2 * pause_s, LAST_PAUSE_S)
@@ -150,15 +155,26 @@ class CaptureServer:
         self._be('opening the camera', opening=True)
         with _deadly_signals(), watched_upload(self._settings.source, self._address):
             self._camera = camera = self._open(self._settings)
+        camera.report = self._report
         log.info('the camera is open: %s', self._settings.source)
         self._be('running')
         self._tell(self._opened())
+        # Frames of a file can wait for a client that is slow.
+        patience_s = PATIENCE_S if is_played(self._settings.source) else 0.0
         while not stopping.is_set() and not self._released:
             self._attend()
             capture = camera.read(READ_TIMEOUT_S)
             if capture:
                 self._sequence += 1
-                self._tell(*pack_capture(capture, self._sequence))
+                self._tell(*pack_capture(capture, self._sequence), patience_s=patience_s)
+
+    def _report(self, text: str) -> None:
+        self._log(logging.WARNING, text)
+        self._tell(pack('problem', text=text))
+
+    def _log(self, level: int, text: str) -> None:
+        if not (self._own_client and self._clients):
+            log.log(level, '%s', text)
 
     def _rest(self, seconds: float, stopping: threading.Event) -> None:
         """Leave the camera alone for a while, but not the clients."""
@@ -226,8 +242,7 @@ class CaptureServer:
                 self._camera.settings = settings
             self._settings = settings
         except SettingsError as error:
-            log.warning('refused: %s', error)
-            self._tell(pack('problem', text=f'setting refused: {error}'))
+            self._report(f'setting refused: {error}')
 
     def _state_message(self) -> bytes:
         details = self._camera.details() if self._camera else {}
@@ -239,17 +254,24 @@ class CaptureServer:
         names = self._camera.class_names if self._camera else {}
         return pack('opened', class_names=list(names.items()))
 
-    def _tell(self, *parts: Any) -> None:
+    def _tell(self, *parts: Any, patience_s: float = 0.0) -> None:
         for identity in list(self._clients):
-            self._send(identity, *parts)
+            self._send(identity, *parts, patience_s=patience_s)
 
-    def _send(self, identity: bytes, *parts: Any) -> None:
-        try:
-            self._socket.send_multipart([identity, *parts], zmq.NOBLOCK, copy=len(parts) == 1)
-        except zmq.Again:
-            self._dropped += 1
-        except zmq.ZMQError:  # it is gone
-            self._clients.pop(identity, None)
+    def _send(self, identity: bytes, *parts: Any, patience_s: float = 0.0) -> None:
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                self._socket.send_multipart([identity, *parts], zmq.NOBLOCK, copy=len(parts) == 1)
+                return
+            except zmq.Again:
+                if time.monotonic() >= until:
+                    self._dropped += 1
+                    return
+                time.sleep(0.005)
+            except zmq.ZMQError:  # it is gone
+                self._clients.pop(identity, None)
+                return
 
     def _close_camera(self) -> float:
         """Close the camera, if it is open; returns how long to leave it alone, in seconds."""

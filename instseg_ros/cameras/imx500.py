@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .camera import Camera, CameraError, CameraSettings, Capture
+from .camera import Camera, CameraSettings, Capture
 from .imx500_metadata import (frames_behind, Metadata, read_stamp, read_tensor, run_time_us,
                               seen_region, SENSOR_SIZE, Tensor)
 from .networks import load_labels
 from .registration import register_mask
 from .video import flip
-from ..core.settings import SettingsError
+from ..errors import CameraError, SettingsError
 
 _OLDEST = (0, 3, 30)  # picamera2 that drops the frames of the start and knows the inference rate
 _FAST_MODE = (2028, 1520)  # 30 frames per second; beyond, the sensor has one of 10

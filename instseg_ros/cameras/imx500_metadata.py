@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .camera import CameraError
+from ..errors import CameraError
+
 
 SENSOR_SIZE = (4056, 3040)
 # The driver cuts wider regions to this, and says nothing.

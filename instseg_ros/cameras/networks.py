@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .camera import CameraError, CameraSettings
+from .camera import CameraSettings
+from .onnx_file import FLOAT, FLOAT16, read_signature, UINT8
+from .quiet import cause, silence_libraries
+from ..errors import CameraError
 
 # What photographs have on the average, RGB: the scale on which ONNX networks were trained.
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
@@ -46,11 +50,11 @@ class TfliteNetwork(Network):
     """
     A TFLite network, run by ai-edge-litert.
 
-    Its input is an RGB image, uint8 or float in [-1, 1]; its output class ids or a score for
-    each class, in rows and columns.
+    Its input is an RGB image, of whole numbers or float in [-1, 1], with the channels first or
+    last; its output as :func:`class_mask` takes it.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, output: str) -> None:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
@@ -61,67 +65,198 @@ class TfliteNetwork(Network):
             self._network.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise CameraError(f'{path}: expected a TFLite network, got {error}') from error
-        self._input, self._output = (self._network.get_input_details()[0],
-                                     self._network.get_output_details()[0])
-        shape = tuple(self._input['shape'])
-        if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
-            raise CameraError(f'{path}: expected a network of one RGB image, input 1 x height x '
-                              f'width x 3, got {shape}')
-        self._size = int(shape[2]), int(shape[1])
+        inputs, outputs = self._network.get_input_details(), self._network.get_output_details()
+        self._path = path
+        self._input = inputs[0]
+        self._size, self._first = _image_input(
+            path, [f'{i["name"]} ({_times(i["shape"])})' for i in inputs],
+            tuple(int(n) for n in self._input['shape']))
+        if self._size is None:
+            raise CameraError(f'{path}: expected a network whose input has a size, got '
+                              f'{_times(self._input["shape"])}')
+        if self._input['dtype'] not in (np.uint8, np.int8, np.float32, np.float16):
+            raise CameraError(f'{path}: expected an input of uint8, int8 or float, got '
+                              f'{np.dtype(self._input["dtype"])}')
+        self._output = outputs[_choose(path, output, {
+            o['name']: f'{o["name"]} ({_times(o["shape"])})' for o in outputs})]
+        self._logits = False
 
     def segment(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the class of each cell."""
+        assert self._size
         pixels: npt.NDArray[Any] = cv2.cvtColor(
             cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
-        if self._input['dtype'] != np.uint8:
+        if self._input['dtype'] == np.int8:  # the same 256 steps, from -128 on
+            pixels = (pixels ^ 128).view(np.int8)
+        elif self._input['dtype'] != np.uint8:
             pixels = (pixels / np.float32(127.5) - 1).astype(self._input['dtype'])
+        if self._first:
+            pixels = pixels.transpose(2, 0, 1)
         self._network.set_tensor(self._input['index'], pixels[np.newaxis])
         self._network.invoke()
-        return _classes(self._network.get_tensor(self._output['index'])[0], axis=-1)
+        scores = self._network.get_tensor(self._output['index'])
+        scale, zero = self._output['quantization']
+        if scale and scores.dtype.kind in 'iu' and 1 in scores.shape[1:]:
+            scores = np.float32(scale) * (scores.astype(np.float32) - zero)
+        # The file does not say what one channel is: what leaves [0, 1] is no probability.
+        self._logits |= bool(scores.dtype.kind == 'f' and (scores.min() < 0 or scores.max() > 1))
+        return class_mask(scores, self._size, str(self._path),
+                          Values.LOGITS if self._logits else Values.PROBABILITIES)
 
 
 class OnnxNetwork(Network):
     """
     An ONNX network, run by OpenCV.
 
-    Its input is one RGB image in planes, on the scale of ImageNet as torchvision has it; its
-    first output a score for each class, in planes, or class ids.
+    Its input is one RGB image with the channels first or last, uint8 or on the scale of ImageNet
+    as torchvision has it; its output as :func:`class_mask` takes it.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], threads: int) -> None:
-        self._path, self._size = path, size
+    def __init__(self, path: Path, size: tuple[int, ...], threads: int, output: str) -> None:
+        self._path = path
         cv2.setNumThreads(threads)
         try:
+            inputs, outputs = read_signature(path)
             self._network = cv2.dnn.readNetFromONNX(str(path))
-        except cv2.error as error:
+        except (cv2.error, ValueError) as error:
             raise CameraError(f'{path}: expected an ONNX network that OpenCV can run, got '
-                              f'{error}') from error
+                              f'{cause(error)}') from error
+        declared, self._first = _image_input(path, [str(i) for i in inputs],
+                                             inputs[0].shape if inputs else ())
+        if size and declared and size != declared:
+            raise CameraError(f'{path}: expected network_size {list(declared)}, the size of its '
+                              f'input, or nothing, got {list(size)}')
+        self._declared = declared is not None
+        self._size = declared or ((size[0], size[1]) if size else (512, 512))
+        self._raw = inputs[0].kind == UINT8
+        if inputs[0].kind not in (0, FLOAT, FLOAT16, UINT8):
+            raise CameraError(f'{path}: expected an input of float or uint8, got type '
+                              f'{inputs[0].kind} of ONNX')
+        chosen = outputs[_choose(path, output, {o.name: str(o) for o in outputs})]
+        self._values = _MADE_BY.get(chosen.made_by, Values.LOGITS)
+        # OpenCV puts its own words before the names.
+        self._output = next((name for name in self._network.getUnconnectedOutLayersNames()
+                             if name.rpartition('!')[2] == chosen.name), chosen.name)
 
     def segment(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the class of each cell."""
-        pixels = cv2.cvtColor(cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA),
-                              cv2.COLOR_BGR2RGB)
-        scaled = (pixels / np.float32(255) - _MEAN) / _DEVIATION
-        self._network.setInput(np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis]))
+        pixels: npt.NDArray[Any] = cv2.cvtColor(
+            cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+        if not self._raw:
+            pixels = (pixels / np.float32(255) - _MEAN) / _DEVIATION
+        if self._first:
+            pixels = pixels.transpose(2, 0, 1)
         try:
-            scores = self._network.forward()
+            self._network.setInput(np.ascontiguousarray(pixels[np.newaxis]))
+            scores = self._network.forward(self._output)
         except cv2.error as error:
-            raise CameraError(f'{self._path}: the network does not take {self._size[0]}x'
-                              f'{self._size[1]} pixels ({error}): set network_size') from error
-        return _classes(scores[0], axis=0)
+            raise CameraError(f'{self._path}: OpenCV cannot run the network on {self._size[0]}x'
+                              f'{self._size[1]} pixels ({cause(error)}); '
+                              + ('export it again with OpenCV in mind' if self._declared else
+                                 'set network_size to the size that it was made for')) from error
+        return class_mask(scores, self._size, str(self._path), self._values)
 
 
-def _classes(output: npt.NDArray[Any], axis: int) -> npt.NDArray[np.uint8]:
-    """Return class ids from ids or scores; the classes of scores are along ``axis``."""
-    if output.ndim == 3 and output.shape[axis] == 1:
-        output = output.squeeze(axis)
-    if output.ndim == 3 and output.shape[axis] < 255:
-        output = output.argmax(axis)
-    if output.ndim != 2:
-        raise CameraError('expected a network that gives classes of pixels, height x width or '
-                          f'with fewer than 255 scores each, got an output of shape '
-                          f'{output.shape}')
-    return output.astype(np.uint8)
+class Values(Enum):
+    """What the values of an output with one channel are."""
+
+    IDS = 'class ids'
+    PROBABILITIES = 'probabilities of class 1'
+    LOGITS = 'logits of class 1'
+
+
+_MADE_BY = {'ArgMax': Values.IDS, 'Sigmoid': Values.PROBABILITIES,
+            'HardSigmoid': Values.PROBABILITIES, 'Softmax': Values.PROBABILITIES,
+            'Clip': Values.PROBABILITIES}
+
+
+def class_mask(output: npt.NDArray[Any], size: tuple[int, int], name: str,
+               values: Values) -> npt.NDArray[np.uint8]:
+    """
+    Return class ids from what a network gives.
+
+    Parameters
+    ----------
+    output : ndarray
+        Of shape (1, C, h, w) or (1, h, w, C): scores of fewer than 255 classes; with one channel
+        or none, class ids where they are integers, else what ``values`` says. Channels are known
+        by the other two sizes, which are in proportion to the input's.
+    size : tuple of int
+        Width and height of the input.
+    name : str
+        The network, for errors.
+    values : Values
+        What one channel of float holds.
+
+    Returns
+    -------
+    ndarray of shape (h, w), uint8
+
+    Raises
+    ------
+    CameraError
+        The output is none of these.
+
+    """
+    grid = output[0] if output.ndim > 2 and output.shape[0] == 1 else output
+
+    def fits(height: int, width: int) -> bool:
+        # A stride may round each size up.
+        return abs(height * size[0] - width * size[1]) <= max(size)
+
+    if grid.ndim == 3:
+        first, last = fits(*grid.shape[1:]), fits(*grid.shape[:2])
+        if first and last:  # the fewer are the channels
+            first, last = grid.shape[0] < grid.shape[2], grid.shape[2] < grid.shape[0]
+        channels = grid.shape[0] if first else grid.shape[2]
+        if first == last or channels >= 255:
+            raise CameraError(
+                f'{name}: expected an output of 1 x classes x height x width or 1 x height x '
+                f'width x classes, with fewer than 255 classes and in proportion to the input of '
+                f'{size[1]} x {size[0]}, got {_times(output.shape)}')
+        if channels > 1:
+            return grid.argmax(0 if first else 2).astype(np.uint8)
+        grid = grid.reshape(grid.shape[1:] if first else grid.shape[:2])
+    if grid.ndim != 2 or not fits(*grid.shape):
+        raise CameraError(
+            f'{name}: expected a network that gives classes of pixels, in proportion to its input '
+            f'of {size[1]} x {size[0]}, got an output of {_times(output.shape)}')
+    if grid.dtype.kind == 'f' and values is not Values.IDS:
+        return (grid > (0.5 if values is Values.PROBABILITIES else 0.0)).astype(np.uint8)
+    low, high = grid.min(), grid.max()
+    if low < 0 or high > 255 or not low == low:
+        raise CameraError(f'{name}: expected class ids in [0, 255], got {low:g} to {high:g}')
+    return grid.astype(np.uint8)
+
+
+def _image_input(path: Path, inputs: list[str], shape: tuple[int, ...]
+                 ) -> tuple[tuple[int, int] | None, bool]:
+    """Return width and height of the image that a network takes; whether channels come first."""
+    if len(inputs) != 1 or len(shape) != 4 or shape[0] not in (-1, 0, 1) or not (
+            {shape[1], shape[3]} & {3} or max(shape) <= 0):
+        raise CameraError(f'{path}: expected a network of one RGB image, 1 x 3 x height x width '
+                          f'or 1 x height x width x 3, got {", ".join(inputs) or "no input"}')
+    first = shape[1] == 3 or shape[3] != 3
+    height, width = shape[2:] if first else shape[1:3]
+    return ((width, height) if width > 0 and height > 0 else None), first
+
+
+def _choose(path: Path, wanted: str, outputs: dict[str, str]) -> int:
+    """Return which output has the classes, out of names with what they are."""
+    names = list(outputs)
+    if wanted in names:
+        return names.index(wanted)
+    # A second head of the training, as torchvision's.
+    main = [name for name in names if 'aux' not in name.lower()]
+    if wanted or len(main) != 1:
+        raise CameraError(
+            f'{path}: expected {f"an output {wanted}" if wanted else "one output of classes"}, '
+            f'got {", ".join(outputs.values())}; set network_output to the right one')
+    return names.index(main[0])
+
+
+def _times(shape: Any) -> str:
+    return 'x'.join(str(n) for n in shape)
 
 
 def open_network(settings: CameraSettings) -> Network | None:
@@ -136,15 +271,16 @@ def open_network(settings: CameraSettings) -> Network | None:
     """
     if not settings.network:
         return None
+    silence_libraries()
     path = Path(settings.network).expanduser()
     kind = path.suffix.lower()
     if not path.is_file() or kind not in ('.tflite', '.onnx'):
         raise CameraError(f'{path}: expected a network, a file that ends in .tflite or .onnx, '
                           f'got {"another file" if path.is_file() else "nothing"}')
     if kind == '.tflite':
-        return TfliteNetwork(path, settings.network_threads)
-    width, height = settings.network_size or (512, 512)
-    return OnnxNetwork(path, (width, height), settings.network_threads)
+        return TfliteNetwork(path, settings.network_threads, settings.network_output)
+    return OnnxNetwork(path, settings.network_size, settings.network_threads,
+                       settings.network_output)
 
 
 def load_labels(file: str) -> dict[int, str]:
@@ -160,7 +296,8 @@ def load_labels(file: str) -> dict[int, str]:
     if not file:
         return {}
     try:
-        lines = Path(file).expanduser().read_text().splitlines()
+        # Windows writes a byte-order mark and other ends of lines.
+        lines = Path(file).expanduser().read_text('utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CameraError(f'{file}: expected a class name in each line, got {error}') from error
     names = {k: line.strip() for k, line in enumerate(lines) if line.strip()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from .camera import Camera, CameraError, CameraSettings, Capture
+from .camera import Camera, CameraSettings, Capture
 from .pace import Pace
 from .synthetic import SyntheticScene
+from ..errors import CameraError
 
 
 class SyntheticCamera(Camera):

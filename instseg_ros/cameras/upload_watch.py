@@ -30,6 +30,16 @@ _PERIOD_S, _LOG_PERIOD_S = 0.5, 10.0
 _PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger('instseg.capture')
+_log_name = ''
+
+
+def log_to_stderr(name: str) -> None:
+    """Write log lines as ROS's programs do: level, time, and who speaks; by default itself."""
+    global _log_name
+    _log_name = name or 'instseg.capture'
+    logging.addLevelName(logging.WARNING, 'WARN')
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=(
+        f'[%(levelname)s] [%(created).9f] [{_log_name}]: %(message)s'))
 
 
 @contextmanager
@@ -38,7 +48,8 @@ def watched_upload(source: str, address: str) -> Iterator[None]:
     if source != 'imx500':
         yield
         return
-    watch = subprocess.Popen([sys.executable, '-m', __name__, address, str(os.getpid())],
+    watch = subprocess.Popen([sys.executable, '-m', __name__, address, str(os.getpid()),
+                              _log_name],
                              stdin=subprocess.DEVNULL)
     try:
         yield
@@ -96,10 +107,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument('address')
     parser.add_argument('parent', type=int)
+    parser.add_argument('log_name')
     options = parser.parse_args()
     die_with(options.parent)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr,
-                        format='[instseg capture] %(levelname)s: %(message)s')
+    log_to_stderr(options.log_name)
     socket = zmq.Context().socket(zmq.PUB)
     if options.address.startswith('ipc://'):
         os.umask(0o177)

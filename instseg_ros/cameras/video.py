@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from pathlib import Path
+import re
 import threading
 import time
 
@@ -11,17 +13,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .camera import Camera, CameraError, CameraSettings, Capture, EndOfStream
+from .camera import Camera, CameraSettings, Capture, is_device, is_stream
 from .networks import load_labels, open_network
 from .pace import Pace
+from .quiet import silence_libraries
 from .registration import register_mask
+from ..errors import CameraError, EndOfStream
 
 _Pixels = npt.NDArray[np.uint8]
+_Say = Callable[[str], None]
 _PICTURES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 _FLIPS = {(True, False): 1, (False, True): 0, (True, True): -1}  # OpenCV's codes
-_DEVICE = '/dev/video'
 _FOLDER_RATE = 10.0
 _FILE_RATE = 30.0  # of a file that does not say
+_ATTEMPTS = 25  # damaged frames one after the other
+_COUNTED = ('.avi', '.m4v', '.mov', '.mp4')  # have an index, so that OpenCV does not guess
 
 
 class VideoCamera(Camera):
@@ -29,22 +35,23 @@ class VideoCamera(Camera):
     Frames of a video, a folder of images or a device; masks when there is a network.
 
     The stamps of a device are the driver's. A file has none: its first frame is taken to be of
-    the moment of opening, and the others keep their distance.
+    the moment of opening, and the others keep the distance that the container says, so that a
+    variable rate stays one.
     """
 
     def __init__(self, settings: CameraSettings) -> None:
         super().__init__(settings)
+        silence_libraries()
         self._network = open_network(settings)
         self.class_names = load_labels(settings.labels_file) or type(self).class_names
         self._network_s = 0.0
         source = settings.source
         self._frames: _Frames
-        if source.startswith(_DEVICE) or '://' in source:
+        if is_stream(source):
             self._frames = _Device(settings)
-        elif Path(source).expanduser().is_dir():
-            self._frames = _Played(_Folder(Path(source).expanduser()))
         else:
-            self._frames = _Played(_File(Path(source).expanduser()))
+            path = Path(source).expanduser()
+            self._frames = _Played((_Folder if path.is_dir() else _File)(path, self.leave_out))
 
     def read(self, timeout_s: float) -> Capture | None:
         """Return the next frame, and its mask when there is a network."""
@@ -92,54 +99,85 @@ class _Frames(abc.ABC):
 
 
 class _Film(abc.ABC):
-    """Frames one after the other; ``rate`` of them per second."""
+    """Frames one after the other; about ``rate`` of them per second."""
 
     rate: float
 
     @abc.abstractmethod
-    def advance(self) -> _Pixels | None:
-        """Return the next frame; None at the end, and the first one after that."""
+    def advance(self) -> tuple[float | None, _Pixels] | None:
+        """
+        Return the next frame; None at the end, and the first one after that.
+
+        The time is in seconds since an origin of the film's own, None where the film has none.
+        """
 
 
 class _File(_Film):
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, leave_out: _Say) -> None:
+        self._path, self._leave_out = path, leave_out
         self._video = cv2.VideoCapture(str(path))
         if not self._video.isOpened():
             raise CameraError(f'{path}: expected a recording, a video or a folder of images, got '
                               'a file that OpenCV cannot play')
         self.rate = self._video.get(cv2.CAP_PROP_FPS) or _FILE_RATE
+        self._count = 0
 
-    def advance(self) -> _Pixels | None:
-        done, frame = self._video.read()
-        if not done:
-            self._video.open(str(self._path))
-            return None
-        return frame.astype(np.uint8, copy=False)
+    def advance(self) -> tuple[float | None, _Pixels] | None:
+        for damaged in range(_ATTEMPTS):  # OpenCV gives none for a damaged frame as for the end
+            done, frame = self._video.read()
+            if done:
+                self._count += 1
+                time_s = self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                if damaged:
+                    self._leave_out(f'{self._path}: expected a frame, got something damaged '
+                                    f'{damaged} times before {time_s:.3f} s; it is left out')
+                return time_s, frame.astype(np.uint8, copy=False)
+        expected = round(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
+        if self._count < expected and self._path.suffix.lower() in _COUNTED:
+            self._leave_out(f'{self._path}: expected {expected} frames, as its index says, got '
+                            f'{self._count}; the others are damaged and left out')
+        self._count = 0
+        self._video.open(str(self._path))
+        return None
 
 
 class _Folder(_Film):
 
     rate = _FOLDER_RATE
 
-    def __init__(self, path: Path) -> None:
-        self._files = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES)
+    def __init__(self, path: Path, leave_out: _Say) -> None:
+        self._path, self._leave_out = path, leave_out
+        # What begins with a dot is hidden: macOS keeps ._NAME beside each NAME on foreign disks.
+        self._files = sorted((f for f in path.iterdir() if f.suffix.lower() in _PICTURES
+                              and not f.name.startswith('.')), key=_natural)
         self._index = 0
         if not self._files:
             raise CameraError(f'{path}: expected a recording or images ({", ".join(_PICTURES)}) '
                               'in this folder, got neither')
 
-    def advance(self) -> _Pixels | None:
-        if self._index == len(self._files):
-            self._index = 0
-            return None
-        file = self._files[self._index]
-        frame = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if frame is None:
-            raise CameraError(f'{file}: expected an image, got something else; remove it')
-        self._index += 1
-        return frame.astype(np.uint8, copy=False)
+    def advance(self) -> tuple[float | None, _Pixels] | None:
+        while self._index < len(self._files):
+            file = self._files[self._index]
+            frame = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            if frame is not None:
+                self._index += 1
+                return None, frame.astype(np.uint8, copy=False)
+            size = file.stat().st_size if file.exists() else 0
+            self._leave_out(f'{file}: expected an image, got {size} bytes that are none; it is '
+                            'left out')
+            del self._files[self._index]  # said once, also where the folder is played in a loop
+        if not self._files:
+            raise CameraError(f'{self._path}: expected images in this folder, got only files that '
+                              'are none')
+        self._index = 0
+        return None
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """Return what sorts frame2 before frame10."""
+    return [(int(word), '') if word.isdecimal() else (0, word.lower())
+            for word in re.split('([0-9]+)', file.name)]
 
 
 class _Played(_Frames):
@@ -149,24 +187,37 @@ class _Played(_Frames):
         self._film = film
         self._pace = Pace()
         self._start_ns = time.time_ns()
-        self._time_s = 0.0
-        self._next: _Pixels | None = None
+        self._time_s: float | None = None  # of the last frame, since the start
+        self._film_s: float | None = None  # the same, in the film's own time
+        self._step_s = 1 / film.rate
+        self._next: tuple[float, _Pixels] | None = None
 
     def take(self, settings: CameraSettings, timeout_s: float) -> tuple[int, _Pixels] | None:
         if self._pace.closed:
             raise CameraError('the camera is closed')
         if self._next is None:
-            self._next = self._film.advance()
-            if self._next is None and settings.loop:
-                self._next = self._film.advance()
-            if self._next is None:
-                raise EndOfStream('the video is over')
-        if not self._pace.wait(self._time_s, settings.playback_rate, timeout_s):
+            self._next = self._advance(settings)
+        time_s, frame = self._next
+        if not self._pace.wait(time_s, settings.playback_rate, timeout_s):
             return None
-        stamp_ns = self._start_ns + round(1e9 * self._time_s)
-        self._time_s += 1 / (settings.frame_rate or self._film.rate)
-        frame, self._next = self._next, None
-        return stamp_ns, frame
+        self._time_s, self._next = time_s, None
+        return self._start_ns + round(1e9 * time_s), frame
+
+    def _advance(self, settings: CameraSettings) -> tuple[float, _Pixels]:
+        """Return the next frame and its time, as the container says it where one does."""
+        found = self._film.advance()
+        if found is None and settings.loop and self._time_s is not None:
+            # The first frame comes again, a step after the last.
+            found, self._film_s = self._film.advance(), None
+        if found is None:
+            raise EndOfStream('the video is over')
+        film_s, frame = found
+        if settings.frame_rate or film_s is None:
+            self._step_s = 1 / (settings.frame_rate or self._film.rate)
+        elif self._film_s is not None and film_s > self._film_s:
+            self._step_s = film_s - self._film_s
+        self._film_s = film_s
+        return 0.0 if self._time_s is None else self._time_s + self._step_s, frame
 
     def close(self) -> None:
         self._pace.close()
@@ -182,7 +233,7 @@ class _Device(_Frames):
     def __init__(self, settings: CameraSettings) -> None:
         self._source = settings.source
         self._video = cv2.VideoCapture()
-        if self._source.startswith(_DEVICE):
+        if is_device(self._source):
             opened = self._video.open(self._source, cv2.CAP_V4L2)
             self._video.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
             self._video.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)

@@ -9,17 +9,16 @@ the address as its parameter capture_address.
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 import threading
 
-from ..cameras import CameraError, CameraSettings
+from ..cameras import CameraSettings
 from ..cameras.capture_options import add_settings, chosen_settings
 from ..cameras.capture_protocol import default_address
 from ..cameras.capture_server import CaptureServer
-from ..cameras.upload_watch import die_with
-from ..core.settings import SettingsError
+from ..cameras.upload_watch import die_with, log_to_stderr
+from ..errors import CameraError, SettingsError
 
 _BAD_INPUT = 2
 _PARENT_S = 5.0  # the parent connects at once
@@ -34,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--allow-remote', action='store_true',
         help='listen also at an address that other machines reach; nothing is encrypted')
+    parser.add_argument('--log-name', default='', help=argparse.SUPPRESS)
     parser.add_argument('--parent', type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument('--rate', type=float, dest='playback_rate', default=argparse.SUPPRESS,
                         help='the same as --playback-rate')
@@ -42,15 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve the camera until Ctrl-C, SIGTERM, the end of the stream or of the parent."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr,
-                        format='[instseg capture] %(levelname)s: %(message)s')
+    log_to_stderr(options.log_name)
     if options.parent:
         die_with(options.parent)
     stopping = threading.Event()
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: stopping.set())
     server = CaptureServer(chosen_settings(options, CameraSettings), options.listen,
-                           options.allow_remote)
+                           options.allow_remote, own_client=bool(options.parent))
     try:
         server.run(stopping, client_s=_PARENT_S if options.parent else 0.0)
     finally:

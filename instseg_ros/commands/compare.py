@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from ..core import SettingsError
-from ..recordings.bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns
+from ..errors import RecordingError, SettingsError
+from ..messages.stamps import seconds, stamp_ns
+from ..messages.topics import IMAGE as FRAMES
+from ..recordings.bag import Bag, COMPRESSED, IMAGE
 from ..recordings.comparison import compare, Difference, draw, same_tracks
-from ..recordings.processing import PARAMETERS
+from ..recordings.parameters import recorded_parameters
 from ..recordings.results import read_results, Result
 from ..recordings.writer import aside
-from ..topics import IMAGE as FRAMES
+
+_OF_RESULTS = ('instance_segmentation_node', 'tracker_node')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,12 +76,11 @@ def _worst(differences: Sequence[Difference], same: dict[str, str], count: int
 
 
 def _parameters(a: Bag, b: Bag) -> list[str]:
-    """Say in which parameters two recordings differ, where both tell."""
-    flat: list[dict[str, Any]] = []
-    for bag in (a, b):
-        noted = json.loads(bag.custom_data.get(PARAMETERS, '{}'))
-        flat.append({f'{node}.{name}': value for node, values in noted.items()
-                     for name, value in values.items()})
+    """Say in which parameters of the results two recordings differ."""
+    told = [recorded_parameters(bag) for bag in (a, b)]
+    flat: list[dict[str, Any]] = [
+        {f'{node}.{name}': value for node in _OF_RESULTS
+         for name, value in noted.get(node, {}).items()} for noted in told]
     names = sorted(n for n in {*flat[0], *flat[1]} if flat[0].get(n) != flat[1].get(n))
     return [f'{n}: {flat[0].get(n, "not told")} in A, {flat[1].get(n, "not told")} in B'
             for n in names]
@@ -147,5 +148,5 @@ def _frames(bag: Bag, image: str, wanted: set[int]) -> dict[int, Any]:
         for name, time_ns, data in bag.messages([topic.name]):
             message = bag.decode(name, time_ns, data)
             if stamp_ns(message) in wanted:
-                found[stamp_ns(message)] = pixels(str(bag.path), name, time_ns, message, 'bgr8')
+                found[stamp_ns(message)] = bag.image(name, time_ns, message, 'bgr8')
     return found

@@ -2,7 +2,8 @@
 Run segmentation and tracking over a recording, faster than real time.
 
 OUT is a new recording with the inputs, detections, instance masks and tracks, and the same bytes
-for the same input and settings on every run.
+for the same input and settings on every run. What cannot be used is left out, and named: exit
+code 1.
 """
 
 from __future__ import annotations
@@ -10,25 +11,29 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+import sys
 
 from .progress import Progress
-from ..core import SettingsError
+from ..errors import SettingsError
 from ..recordings.parameters import read_settings
 from ..recordings.processing import Options, process
 
 _TOPICS = ('image', 'mask')
+LEFT_OUT = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('source', metavar='IN', type=Path, help='recording (rosbag2)')
     parser.add_argument('out', metavar='OUT', type=Path, help='folder of the new recording')
-    parser.add_argument('--params', metavar='FILE', type=Path,
-                        help='ROS parameter file, such as config/pipeline.yaml')
+    parser.add_argument('--params', metavar='FILE', type=Path, action='append', default=[],
+                        help='ROS parameter file, such as config/pipeline.yaml; may be given '
+                             'again, later ones win')
     parser.add_argument('--set', metavar='NAME=VALUE', action='append', default=[],
                         help='one parameter; may be given again')
     parser.add_argument('--topics', metavar='image=TOPIC mask=TOPIC', nargs='+', default=[],
-                        help='topics with other names than camera/image_raw, camera/semantic_mask')
+                        help='topics with other names than camera/image_raw, '
+                             'camera/semantic_mask; image=none: masks alone')
     parser.add_argument('--workers', metavar='N', type=int, default=os.cpu_count() or 1,
                         help='processes beside this one; results do not depend on it '
                              '(default: %(default)s)')
@@ -52,15 +57,18 @@ def run(options: argparse.Namespace) -> int:
     if options.workers < 0:
         raise SettingsError(f'--workers: expected an integer from 0, got {options.workers}')
     settings = read_settings(options.params, options.set, (
-        'instance_segmentation_node', 'tracker_node', 'overlay_node'))
+        'instance_segmentation_node', 'tracker_node', 'overlay_node', 'camera_node'))
+    camera = settings['camera_node']
     with Progress('frames') as progress:
         summary = process(options.source, options.out, Options(
             settings['instance_segmentation_node'], settings['tracker_node'],
             settings['overlay_node'], workers=options.workers, results_only=options.results_only,
             overlays=options.overlays, csv=options.csv, coco=options.coco, mp4=options.mp4,
-            **topics), progress)
+            **{'image': camera.recorded_image, 'mask': camera.recorded_mask, **topics},
+            reorder_window=camera.reorder_window, labels_file=camera.labels_file), progress)
     print(f'{options.out}: {summary.frames} frames, {summary.instances} instances, '
-          f'{summary.tracks} tracks')
-    for name in summary.left_out:
-        print(f'left out, since nobody here knows its type: {name}')
-    return 0
+          f'{summary.tracks} tracks'
+          + (f', {summary.overlays} overlays' if options.overlays or options.mp4 else ''))
+    for note in summary.notes:
+        print(f'instseg: {note}', file=sys.stderr)
+    return 0 if summary.complete else LEFT_OUT

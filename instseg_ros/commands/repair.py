@@ -1,7 +1,8 @@
 """
 End a recording that was never ended: its recorder was killed, or the power failed.
 
-`instseg` itself reads such a recording as it is; other programs want it ended.
+`instseg` itself reads such a recording as it is; other programs want it ended. Each file is
+written anew beside the old one, which goes when the new one holds as much.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from ..recordings.bag import Bag
-from ..recordings.writer import repair
+from ..recordings.repairing import repair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Repair a recording."""
-    repair(options.bag)
+    done = repair(options.bag)
+    for line in done:
+        print(line)
     with Bag(options.bag) as bag:
-        count = sum(t.count for t in bag.topics.values())
-        print(f'{options.bag}: whole, {count} messages in {(bag.end_ns - bag.start_ns) / 1e9:.1f} '
-              's')
+        print(f'{options.bag}: whole{"" if done else " already"}, '
+              f'{sum(t.count for t in bag.topics.values())} messages in '
+              f'{(bag.end_ns - bag.start_ns) / 1e9:.1f} s')
     return 0

@@ -14,7 +14,8 @@ Class masks to instances to tracks: numpy and OpenCV, no ROS.
 from importlib import import_module
 from typing import Any, TYPE_CHECKING
 
-from .settings import Settings, SettingsError
+from .settings import Settings
+from ..errors import SettingsError
 
 if TYPE_CHECKING:
     from .instances import Instances

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 import math
 import zlib
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .instances import Instances
+from .oriented_boxes import oriented_box
 from .settings import setting, Settings
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -31,6 +33,9 @@ class OverlaySettings(Settings):
     line_width: int = setting(2, 'Width of the lines of boxes', unit='px', low=1, high=20)
     jpeg_quality: int = setting(
         85, 'Quality of the compressed overlay, in percent', low=1, high=100)
+    stamp_tolerance: float = setting(
+        0.05, 'How far apart the stamps of a mask and of the frame under it may be', unit='s',
+        low=0, high=10)
 
 
 def colour_of(key: str) -> tuple[int, int, int]:
@@ -72,26 +77,81 @@ def draw_overlay(frame: npt.NDArray[np.uint8], instances: Instances, ids: Sequen
     """
     drawn = frame.copy()
     colours = [colour_of(i) if i else (150, 150, 150) for i in ids]
-    for k, (x0, y0, x1, y1) in enumerate(instances.boxes.tolist()):
+    visible = [k for k, box in enumerate(instances.boxes.tolist()) if box[2] > box[0]]
+    for k in visible:
+        x0, y0, x1, y1 = instances.boxes[k].tolist()
         inside = instances.labels[y0:y1, x0:x1] == k + 1
         region = drawn[y0:y1, x0:x1]
         tint = np.empty_like(region)
         tint[:] = colours[k]
         blended = cv2.addWeighted(region, 1 - settings.opacity, tint, settings.opacity, 0)
         np.copyto(region, blended, where=inside[..., np.newaxis])
-    for k, (cx, cy, w, h, theta) in enumerate(instances.oriented_boxes.tolist()):
-        if settings.show_boxes:
+    if settings.show_boxes:
+        for k in visible:
+            cx, cy, w, h, theta = instances.oriented_boxes[k].tolist()
             # Pixel (x, y) covers [x, x + 1): OpenCV draws at pixel centres.
             corners = cv2.boxPoints(((cx - 0.5, cy - 0.5), (w, h), -math.degrees(theta)))
             cv2.polylines(drawn, [np.round(corners).astype(np.int32)], True, colours[k],
                           settings.line_width, cv2.LINE_AA)
     if settings.show_labels:
-        for k, (x0, y0, _, _) in enumerate(instances.boxes.tolist()):
+        for k in visible:
+            x0, y0 = instances.boxes[k, :2].tolist()
             class_id = int(instances.class_ids[k])
             words = [names.get(class_id, f'class {class_id}'), f'#{ids[k]}' if ids[k] else '',
                      f'{instances.scores[k]:.2f}']
             _write(drawn, ' '.join(filter(None, words)), x0, y0, colours[k], settings.font_scale)
     return drawn
+
+
+def draw_classes(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """
+    Return a class mask in colours, for viewers that show it as grey: nearly black.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (H, W), uint8
+        Class ids; background is black, no data (255) grey.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), uint8
+        BGR.
+
+    """
+    return _class_colours()[mask]
+
+
+@lru_cache(maxsize=1)
+def _class_colours() -> npt.NDArray[np.uint8]:
+    colours = [colour_of(str(k)) for k in range(256)]
+    colours[0], colours[255] = (0, 0, 0), (90, 90, 90)
+    return np.array(colours, np.uint8)
+
+
+def enlarge(instances: Instances, size: tuple[int, int]) -> Instances:
+    """
+    Return instances in the pixels of an image of another size that shows the same.
+
+    Parameters
+    ----------
+    instances : Instances
+        Of a label image of any size.
+    size : tuple of int
+        Width and height of the image.
+
+    """
+    labels = cv2.resize(instances.labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    boxes = np.zeros((len(instances.boxes), 4), np.int32)
+    oriented = np.zeros((len(instances.boxes), 5))
+    for k in range(len(boxes)):
+        rows, columns = np.nonzero(labels == k + 1)
+        if len(rows):  # else it vanished in a smaller image
+            x0, y0, x1, y1 = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+            boxes[k] = x0, y0, x1, y1
+            oriented[k] = oriented_box((labels[y0:y1, x0:x1] == k + 1).astype(np.uint8))
+            oriented[k, :2] += x0, y0
+    areas = np.bincount(labels.ravel(), minlength=len(boxes) + 1)[1:]
+    return replace(instances, labels=labels, areas=areas, boxes=boxes, oriented_boxes=oriented)
 
 
 def _write(image: npt.NDArray[np.uint8], text: str, x: int, y: int,

@@ -15,12 +15,11 @@ from keyword import iskeyword
 import math
 from typing import Any, get_type_hints, TypeVar
 
+from ..errors import SettingsError
+
+
 _KEY = 'instseg'
 _SettingsT = TypeVar('_SettingsT', bound='Settings')
-
-
-class SettingsError(ValueError):
-    """A setting has a value that it may not have; the message says which, and what it may."""
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosbags.rosbag2 import Reader
-from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 import yaml
 
-from .unfinished import FinishedPath, is_finished, NotMcapError, RESERVE
-from ..cameras.camera import CameraError
-from ..core.images import class_ids, decode, ENCODINGS, ImageError, unpack
-from ..interfaces import typestore
+from .storage import find_files, open_file, PACKED, STORAGES, StoredFile, zstd, ZSTD_MAGIC
+from ..errors import MessageError, RecordingError
+from ..messages import typestore
+from ..messages.encodings import read_image
+from ..messages.stamps import seconds
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
-_STORAGES = ('.mcap', '.db3')
-
-
-class RecordingError(CameraError):
-    """A recording cannot be used; says where it is wrong and what to do."""
+# A file beside those that are still written: room on a full disk.
+RESERVE = 'reserve'
+_NAMED = 5  # of what is wrong, as many are named
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,10 @@ class Topic:
 
 class Bag:
     """
-    A rosbag2 recording: a folder, or one MCAP or sqlite3 file of it.
+    A rosbag2 recording: a folder, or one file of it.
 
-    A recording that was never finished (no index) is read up to its last whole chunk.
+    What is in the files counts, and all of it is read, with or without a metadata.yaml; a file
+    that was never ended is read up to its last whole message.
 
     Parameters
     ----------
@@ -72,8 +70,15 @@ class Bag:
         As given.
     topics : dict of str to Topic
         By name.
+    files : list of StoredFile
+        By the times of their messages.
     finished : bool
         Whether the recording ended as it should.
+    notes : list of str
+        What is wrong with the files, and what metadata.yaml says otherwise; a sentence each.
+    incomplete : bool
+        Whether something of the recording is damaged or missing. Grows, as ``notes``, when
+        messages are read.
     start_ns, end_ns : int
         When the first and the last message were recorded, in nanoseconds since 1970; 0 without
         messages.
@@ -81,112 +86,109 @@ class Bag:
     Raises
     ------
     RecordingError
-        There is no recording, or one that is damaged.
+        There is no recording, or none of its files can be read.
 
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.finished = True
-        self._readers: list[Any] = []
-        try:
-            for reader in self._find_readers():
-                reader.open()
-                self._readers.append(reader)
-            if not self.finished:
-                self._check_whole()
-        except RecordingError:
-            self.close()
-            raise
-        except Exception as error:  # a damaged file can fail anywhere in its parsing
-            self.close()
-            raise RecordingError(
-                f'{path}: expected a whole rosbag2 recording, got: {_words(error)}; copy it '
-                'again, or mend it with `instseg repair`') from error
+        self.notes: list[str] = []
+        self.incomplete = False
+        self.files: list[StoredFile] = []
+        refused: list[RecordingError] = []
+        for file in find_files(path):
+            try:
+                self.files.append(open_file(file))
+            except RecordingError as error:
+                refused.append(error)
+            except OSError as error:
+                refused.append(RecordingError(f'{file}: cannot be read: {error.strerror}'))
+        if not self.files:
+            raise refused[0]
+        for refusal in refused:
+            self._note(f'{refusal}: left out')
+        for stored in self.files:
+            if stored.lost:
+                self._note(f'{stored.path}: {stored.lost}; the rest is left out')
+        self.files.sort(key=lambda f: f.start_ns)
         self.topics = self._find_topics()
-        times = [(r.start_time, r.end_time - 1) if isinstance(r, Reader)
-                 else (r.metadata.start_time, r.metadata.end_time - 1)
-                 for r in self._readers if self._count(r)]
-        self.start_ns = min((t[0] for t in times), default=0)
-        self.end_ns = max((t[1] for t in times), default=0)
+        filled = [f for f in self.files if f.start_ns or f.end_ns]
+        self.start_ns = min((f.start_ns for f in filled), default=0)
+        self.end_ns = max((f.end_ns for f in filled), default=0)
+        self.finished = all(f.ended for f in self.files) and (
+            path.is_file() or (path / 'metadata.yaml').exists() and not (path / RESERVE).exists())
+        self.custom_data: dict[str, str] = {}
+        if path.is_dir():
+            self._read_metadata(refused)
 
-    def _find_readers(self) -> Iterator[Any]:
-        """Yield what reads the files, in their order; not opened yet."""
-        path = self.path
-        if not path.exists():
-            raise RecordingError(f'{path}: expected a recording (a rosbag2 folder), got nothing; '
-                                 'give the folder that has the metadata.yaml')
-        ended = (path / 'metadata.yaml').exists() and not (path / RESERVE).exists()
-        if ended and all(is_finished(file) for file in path.glob('*.mcap')):
-            yield Reader(path)
-            return
-        files = [path] if path.is_file() else sorted(
-            f for f in path.iterdir() if f.suffix in _STORAGES)
-        if not files or files[0].suffix not in _STORAGES:
-            raise RecordingError(f'{path}: expected a rosbag2 folder or an .mcap or .db3 file, '
-                                 'got ' + ('another file' if files else 'a folder without one'))
-        for file in files:
-            if file.suffix == '.mcap' and not is_finished(file):
-                self.finished = False
-                try:
-                    yield McapReader(FinishedPath(file))  # type: ignore[arg-type]
-                except NotMcapError as error:
-                    raise RecordingError(f'{file}: {error}') from error
-            else:
-                self.finished = self.finished and path.is_file()
-                yield Reader(file)
+    def _note(self, sentence: str) -> None:
+        self.incomplete = True
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
-    def _check_whole(self) -> None:
-        """
-        Refuse a recording that has less than its metadata.yaml promises, saying where it ends.
-
-        While it is recorded, that is renewed after the file; so it was copied in part, or damaged.
-        """
+    def _read_metadata(self, refused: list[RecordingError]) -> None:
+        """Take over what the recorder noted; say in one line what is not so."""
         try:
             text = (self.path / 'metadata.yaml').read_text()
-            promised = yaml.safe_load(text)['rosbag2_bagfile_information']['message_count']
-        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        except FileNotFoundError:
             return
-        found = sum(self._count(reader) for reader in self._readers)
-        if found < promised:
-            last = max((r.metadata.end_time - 1 for r in self._readers
-                        if isinstance(r, McapReader) and self._count(r)), default=0)
-            names = sorted({c.topic for r in self._readers for c in r.connections if c.msgcount})
-            where = f'after {seconds(last)} ({", ".join(names)})' if found else 'at its start'
-            raise RecordingError(
-                f'{self.path}: expected a whole recording of {promised} messages, got {found}: '
-                f'it is cut off {where}; copy it again, or mend it with `instseg repair`')
-
-    @staticmethod
-    def _count(reader: Any) -> int:
-        return int(reader.message_count if isinstance(reader, Reader)
-                   else reader.metadata.message_count)
+        except (OSError, UnicodeDecodeError):
+            text = '['
+        try:
+            told = yaml.safe_load(text)['rosbag2_bagfile_information']
+            promised, names = int(told['message_count']), {
+                Path(name).name.removesuffix(PACKED) for name in told['relative_file_paths']}
+            known = {str(t['topic_metadata']['name']) for t in told['topics_with_message_count']}
+            self.custom_data = {str(k): str(v) for k, v in (told.get('custom_data') or {}).items()}
+        except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
+            self.notes.append(f'{self.path}: metadata.yaml cannot be read; what is in the files '
+                              'counts')
+            return
+        found = sum(t.count for t in self.topics.values())
+        there = {f.path.name.removesuffix(PACKED) for f in self.files}
+        wrong = [f'{promised} messages, there are {found}'] if promised != found else []
+        kind = next(STORAGES[f.path.with_name(f.path.name.removesuffix(PACKED)).suffix]
+                    for f in self.files)
+        packed = any(f.path.suffix == PACKED or f.path.with_name(f.path.name + PACKED).exists()
+                     for f in self.files)
+        if told.get('storage_identifier') != kind:
+            wrong.append(f'storage {told.get("storage_identifier")!r}, the files are {kind}')
+        if packed != (str(told.get('compression_mode')).lower() == 'file'):
+            wrong.append(f'compression {told.get("compression_mode")!r}, the files are '
+                         + ('compressed' if packed else 'not compressed as a whole'))
+        if known != set(self.topics):
+            wrong.append(f'other topics ({_some(known ^ set(self.topics))})')
+        if names - there:
+            wrong.append(f'{_some(names - there)}, which cannot be read' if refused else
+                         f'{_some(names - there)}, which is not there')
+        if there - names:
+            wrong.append(f'nothing of {_some(there - names)}')
+        # While it is recorded, metadata.yaml is renewed after the file.
+        if wrong and (self.finished or promised > found):
+            self.notes.append(f'{self.path}: metadata.yaml says: {"; ".join(wrong)}; what is in '
+                              'the files counts')
+        if promised > found and (names - there or not all(f.ended for f in self.files)):
+            self._note(f'{self.path}: cut off: {promised - found} of {promised} messages are '
+                       f'missing, the last one is of {seconds(self.end_ns)}; copy it again, if '
+                       'you can')
 
     def _find_topics(self) -> dict[str, Topic]:
         topics: dict[str, Topic] = {}
-        for reader in self._readers:
-            for c in reader.connections:
+        for file in self.files:
+            for c in file.channels:
                 before = topics.get(c.topic)
                 if before and before.msgtype != c.msgtype:
                     raise RecordingError(f'{self.path}: {c.topic}: expected one type, got '
                                          f'{before.msgtype} and {c.msgtype}')
                 topics[c.topic] = Topic(
-                    c.topic, c.msgtype, c.msgcount + (before.count if before else 0),
-                    c.digest or _hash_of(c), tuple(c.ext.offered_qos_profiles))
+                    c.topic, c.msgtype, c.count + (before.count if before else 0),
+                    c.type_hash or _hash_of(c.definition, c.msgtype), c.qos)
         return topics
 
-    @property
-    def custom_data(self) -> dict[str, str]:
-        """Return what the recorder noted in metadata.yaml."""
-        found: dict[str, str] = {}
-        for reader in self._readers:
-            metadata = (reader.storage if isinstance(reader, Reader) else reader).metadata
-            found.update(metadata.custom or {})
-        return found
-
-    def connection(self, topic: str) -> Any:
-        """Return what rosbags knows of a topic."""
-        return next(c for r in self._readers for c in r.connections if c.topic == topic)
+    def definition(self, topic: str) -> str:
+        """Return the definition of a topic's messages (.msg), '' when no file has it."""
+        return next((c.definition for f in self.files for c in f.channels
+                     if c.topic == topic and c.definition), '')
 
     def find(self, name: str) -> Topic | None:
         """
@@ -204,8 +206,9 @@ class Bag:
 
         """
         for tail in (name.strip('/'), name.strip('/') + '/compressed'):
-            if '/' + tail in self.topics:
-                return self.topics['/' + tail]
+            for whole in ('/' + tail, tail):
+                if whole in self.topics:
+                    return self.topics[whole]
             found = [t for t in self.topics if t.endswith('/' + tail)]
             if len(found) > 1:
                 raise RecordingError(f'{self.path}: expected one topic that ends in {tail}, got '
@@ -230,7 +233,8 @@ class Bag:
             raise RecordingError(
                 f'{self.path}: expected a topic {name}'
                 + (f' or {name}/compressed' if COMPRESSED in types else '') + ', got '
-                + (', '.join(alike) or 'none of its type') + '; choose one by its name')
+                + (', '.join(alike) + '; choose one by its name' if alike else
+                   'none of its type; record that topic too'))
         if topic.msgtype not in types:
             raise RecordingError(f'{self.path}: {topic.name}: expected {" or ".join(types)}, got '
                                  f'{topic.msgtype}')
@@ -249,33 +253,46 @@ class Bag:
         """
         Yield topic, time of recording in nanoseconds and data of each message of some topics.
 
-        Raises
-        ------
-        RecordingError
-            The recording is damaged from here on.
-
+        File by file; what is damaged is left out and added to :attr:`notes`.
         """
-        topic, time_ns = '', self.start_ns
-        for reader in self._readers:
-            connections = [c for c in reader.connections if c.topic in topics]
-            # `yield` stands outside of `try`: what the receiver raises is not the bag's fault.
-            messages = reader.messages(connections) if connections else iter(())
-            while True:
-                try:
-                    connection, time_ns, data = next(messages)
-                except StopIteration:
-                    break
-                except Exception as error:  # as above
-                    raise RecordingError(
-                        f'{self.path}: {topic or ", ".join(topics)}: expected a whole recording, '
-                        f'it is damaged or cut off after {seconds(time_ns)}: '
-                        f'{_words(error)}') from error
-                topic = connection.topic
+        for file in self.files:
+            for topic, time_ns, data in file.messages(topics, self._note):
+                if data[:4] == ZSTD_MAGIC:
+                    try:
+                        data = zstd.decompress(data)
+                    except zstd.ZstdError:
+                        self._note(f'{self.path}: {topic} at {seconds(time_ns)}: its compressed '
+                                   'data are damaged: left out')
+                        continue
                 yield topic, time_ns, data
 
     def decode(self, topic: str, time_ns: int, data: bytes) -> Any:
-        """Return a message; raises RecordingError when its data are not its type's."""
-        return decode_message(str(self.path), topic, self.topics[topic].msgtype, time_ns, data)
+        """Return a message; raises RecordingError, with topic and time, when it is none."""
+        try:
+            return decode_message(self.topics[topic].msgtype, data)
+        except MessageError as error:
+            raise RecordingError(f'{self.path}: {topic} at {seconds(time_ns)}: {error}') from error
+
+    def image(self, topic: str, time_ns: int, message: Any, encoding: str) -> Any:
+        """
+        Return the pixels of an image message, raw or compressed.
+
+        Raises
+        ------
+        RecordingError
+            It has no such pixels; says topic and time.
+
+        """
+        try:
+            return read_image(message, encoding)
+        except MessageError as error:
+            raise RecordingError(f'{self.path}: {topic} at {seconds(time_ns)}: {error}') from error
+
+    def __enter__(self) -> Bag:
+        return self  # files are open only while they are read
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def class_names(self, beside: str = '') -> dict[int, str]:
         """
@@ -292,94 +309,75 @@ class Bag:
         for topic in found[:1]:
             self.check_type(topic)
             for name, time_ns, data in self.messages([topic.name]):
-                message = self.decode(name, time_ns, data)
+                try:
+                    message = self.decode(name, time_ns, data)
+                except RecordingError as error:
+                    self._note(f'{error}: left out')
+                    continue
                 return {c.class_id: c.class_name for c in message.class_map}
         return {}
 
-    def close(self) -> None:
-        """Close the files; may be called twice."""
-        while self._readers:
-            self._readers.pop().close()
 
-    def __enter__(self) -> Bag:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def seconds(time_ns: int) -> str:
-    """Return a time as the sentences of this package write it."""
-    return f'{time_ns // 10**9}.{time_ns % 10**9 // 10**6:03d} s'
-
-
-def stamp_ns(message: Any) -> int:
-    """Return the stamp of a message's header in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
-
-
-def decode_message(path: str, topic: str, msgtype: str, time_ns: int, data: bytes) -> Any:
-    """Return a message; raises RecordingError when its data are not its type's."""
-    try:
-        return typestore().deserialize_cdr(data, msgtype)
-    except Exception as error:  # generated code, which fails anywhere
-        raise RecordingError(
-            f'{path}: {topic} at {seconds(time_ns)}: expected a {msgtype}, got {len(data)} bytes '
-            f'that are none: {_words(error)}') from error
-
-
-def pixels(path: str, topic: str, time_ns: int, message: Any, encoding: str) -> Any:
+class LeftOut:
     """
-    Return the pixels of an image message, raw or compressed.
+    Counts items that cannot be used, and names the first of them.
 
     Parameters
     ----------
-    path, topic : str
-        Where the message is, for the words of an error.
-    time_ns : int
-        When it was recorded, likewise.
-    message : sensor_msgs/Image or sensor_msgs/CompressedImage
-        The message.
-    encoding : str
-        ``bgr8``, ``16UC1``, or ``mono8`` for class ids, which may come in any integer encoding.
-
-    Returns
-    -------
-    ndarray of shape (H, W) or (H, W, 3)
-
-    Raises
-    ------
-    RecordingError
-        The message has no such pixels.
+    report : callable
+        Called with a sentence for each item.
 
     """
+
+    def __init__(self, report: Callable[[str], None] = lambda sentence: None) -> None:
+        self._report = report
+        self._lines: list[str] = []
+        self._counts: dict[str, int] = {}
+
+    def add(self, topic: str, index: int, time_ns: int, reason: str) -> None:
+        """Note an item: its topic, its number in that from 0 on, when it was recorded, why."""
+        count = self._counts[topic] = self._counts.get(topic, 0) + 1
+        sentence = f'{topic}: message {index} at {seconds(time_ns)}: {reason}: left out'
+        self._report(sentence)
+        if count <= _NAMED:
+            self._lines.append(sentence)
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def lines(self) -> list[str]:
+        """Return a sentence for each of the first items, and one with the counts."""
+        if not self._counts:
+            return []
+        return [*self._lines, 'left out: ' + ', '.join(
+            f'{count} of {topic}' for topic, count in sorted(self._counts.items()))]
+
+
+def decode_message(msgtype: str, data: bytes) -> Any:
+    """Return a message; raises MessageError when the data are not its type's."""
     try:
-        compressed = not hasattr(message, 'encoding')
-        if encoding == 'mono8':
-            return class_ids(decode(message.data, '') if compressed
-                             else unpack(message, message.encoding)
-                             if message.encoding in ENCODINGS else unpack(message, 'mono8'))
-        return decode(message.data, encoding) if compressed else unpack(message, encoding)
-    except ImageError as error:
-        raise RecordingError(f'{path}: {topic} at {seconds(time_ns)}: {error}') from error
+        return typestore().deserialize_cdr(data, msgtype)
+    except Exception:  # generated code, which fails anywhere
+        raise MessageError(f'expected a {msgtype}, got {len(data)} bytes that are none, or not '
+                           'all of one') from None
 
 
-def _words(error: Exception) -> str:
-    """Return what an error says, in one line."""
-    return ' '.join(str(error).split()) or repr(error)
-
-
-def _hash_of(connection: Any) -> str:
-    """Return the type hash of the definition that an MCAP file carries, '' when it has none."""
-    if connection.msgdef.format.name != 'MSG':
+def _hash_of(definition: str, msgtype: str) -> str:
+    """Return the type hash of a definition, '' when there is none."""
+    if not definition:
         return ''
     store = get_typestore(Stores.EMPTY)
     try:
-        store.register(get_types_from_msg(connection.msgdef.data, connection.msgtype))
-        return str(store.hash_rihs01(connection.msgtype))
+        store.register(get_types_from_msg(definition, msgtype))
+        return str(store.hash_rihs01(msgtype))
     except Exception:  # a definition that rosbags cannot read says nothing against the data
         return ''
+
+
+def _some(names: Collection[str]) -> str:
+    """Return the first of some names."""
+    first = sorted(names)[:_NAMED]
+    return ', '.join(first) + (f' and {len(names) - _NAMED} more' if len(names) > _NAMED else '')
 
 
 def _common(a: str, b: str) -> int:

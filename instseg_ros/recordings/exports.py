@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .bag import RecordingError
 from ..core.instances import Instances
+from ..errors import RecordingError
 
 COLUMNS = ('frame', 'stamp_ns', 'label', 'track_id', 'class_id', 'class_name', 'score', 'area',
            'cx', 'cy', 'w', 'h', 'theta', 'x0', 'y0', 'x1', 'y1')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 import sys
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bag import COMPRESSED, decode_message, pixels, Topic
+from .bag import Bag, COMPRESSED, decode_message, Topic
 from .exports import run_lengths
+from .timeline import Item
+from ..cameras.registration import register_mask
 from ..core.drawing import draw_overlay, OverlaySettings
-from ..core.images import encode
 from ..core.instances import Instances
 from ..core.segmentation import segment_instances, SegmentationSettings
-from ..interfaces import typestore
-from ..interfaces.messages import compressed_format, instances_to_detections
+from ..errors import MessageError
+from ..messages import typestore
+from ..messages.detections import compressed_format, instances_to_detections
+from ..messages.encodings import encode, invented_ids, is_jpeg, read_image, read_mask
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -29,21 +33,39 @@ Header = tuple[int, int, str]  # s, ns, frame_id
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A recorded message, and where it is from for the words of an error."""
+class Mask:
+    """A recorded mask: class ids of shape (H, W), uint8."""
 
-    path: str
-    topic: Topic
-    time_ns: int
-    data: bytes
+    header: Header
+    ids: npt.NDArray[np.uint8]
+    invented: frozenset[int] | None  # ids that JPEG made; None where it is no JPEG
 
-    def decode(self, encoding: str) -> tuple[Header, npt.NDArray[Any]]:
-        """Return header and pixels of an image; raises what :func:`.bag.pixels` raises."""
-        message = decode_message(self.path, self.topic.name, self.topic.msgtype, self.time_ns,
-                                 self.data)
-        stamp = message.header.stamp
-        return ((stamp.sec, stamp.nanosec, message.header.frame_id),
-                pixels(self.path, self.topic.name, self.time_ns, message, encoding))
+
+def recorded_mask(msgtype: str, item: Item, size: tuple[int, int] | None) -> Mask:
+    """
+    Return a recorded mask, registered to frames of a size (width, height) where there are some.
+
+    Raises
+    ------
+    MessageError
+        It is none.
+
+    """
+    message = decode_message(msgtype, item.data)
+    ids = read_mask(message)
+    lossy = not hasattr(message, 'encoding') and is_jpeg(message.data)
+    invented = frozenset(invented_ids(ids)) if lossy else None
+    if size and size != (ids.shape[1], ids.shape[0]):
+        # Another grid for the same field of view, such as that of a network.
+        ids = register_mask(ids, size)
+    return Mask((*divmod(item.stamp_ns, 10**9), message.header.frame_id), ids, invented)
+
+
+def recorded_frame(msgtype: str, item: Item) -> tuple[Header, npt.NDArray[np.uint8]]:
+    """Return header and pixels (H, W, 3), BGR, of a recorded frame; MessageError if it is none."""
+    message = decode_message(msgtype, item.data)
+    return ((*divmod(item.stamp_ns, 10**9), message.header.frame_id),
+            read_image(message, 'bgr8'))
 
 
 class Packed:
@@ -82,6 +104,7 @@ class Split:
     header: Header
     packed: Packed
     described: Described
+    invented: frozenset[int] | None
 
 
 @dataclass(frozen=True)
@@ -92,14 +115,28 @@ class Drawn:
     picture: npt.NDArray[np.uint8] | None
 
 
-def split_masks(masks: Sequence[Recorded], settings: SegmentationSettings, runs: bool
-                ) -> list[Split]:
-    """Make instances of recorded masks."""
-    splits = []
-    for recorded in masks:
-        header, mask = recorded.decode('mono8')
-        instances = segment_instances(mask, settings)
-        splits.append(Split(header, Packed(instances), describe(instances, header, runs)))
+def first_size(bag: Bag, frames: Topic) -> tuple[int, int] | None:
+    """Return width and height of the first frame that is one; None without any."""
+    for topic, time_ns, data in bag.messages([frames.name]):
+        with suppress(MessageError):
+            _, frame = recorded_frame(frames.msgtype, Item(topic, 0, time_ns, 0, data))
+            return frame.shape[1], frame.shape[0]
+    return None
+
+
+def split_masks(msgtype: str, masks: Sequence[Item], settings: SegmentationSettings,
+                size: tuple[int, int] | None, runs: bool) -> list[Split | str]:
+    """Make instances of recorded masks; of one that is none, the reason."""
+    splits: list[Split | str] = []
+    for item in masks:
+        try:
+            mask = recorded_mask(msgtype, item, size)
+        except MessageError as error:
+            splits.append(str(error))
+            continue
+        instances = segment_instances(mask.ids, settings)
+        splits.append(Split(mask.header, Packed(instances),
+                            describe(instances, mask.header, runs), mask.invented))
     return splits
 
 
@@ -119,11 +156,19 @@ def detections(instances: Instances, header: Header, ids: Sequence[str] | None =
         store.types, instances, header_of(*header), ids), ARRAY))
 
 
-def draw_frame(frame: Recorded, packed: Packed, ids: Sequence[str], names: Mapping[int, str],
-               settings: OverlaySettings, picture: bool) -> Drawn:
-    """Draw the overlay of a recorded frame."""
-    header, image = frame.decode('bgr8')
-    drawn = draw_overlay(image, packed.unpack(), ids, names, settings)
+def draw_frame(msgtype: str, frame: Item, stamp_ns: int, packed: Packed, ids: Sequence[str],
+               names: Mapping[int, str], settings: OverlaySettings, picture: bool) -> Drawn | str:
+    """Draw the overlay of a recorded frame; where that cannot be, return the reason."""
+    try:
+        header, image = recorded_frame(msgtype, frame)
+    except MessageError as error:
+        return str(error)
+    instances = packed.unpack()
+    if image.shape[:2] != instances.labels.shape:
+        return (f'expected a frame of {instances.labels.shape[1]}x{instances.labels.shape[0]} '
+                f'pixels like those before it, got {image.shape[1]}x{image.shape[0]}')
+    drawn = draw_overlay(image, instances, ids, names, settings)
+    header = (*divmod(stamp_ns, 10**9), header[2])  # that of the mask, as every result has it
     return Drawn(_compressed(encode(drawn, settings.jpeg_quality), 'bgr8', True, header),
                  drawn if picture else None)
 

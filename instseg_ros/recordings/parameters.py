@@ -1,32 +1,49 @@
-"""Settings from ROS parameter files and from the command line, without ROS."""
+"""Settings from parameter files, from the command line and in recordings, without ROS."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+import json
 from pathlib import Path
+import re
 from typing import Any
 
 import yaml
 
-from ..core import SettingsError
+from .bag import Bag
+from .writer import BagWriter
+from ..errors import SettingsError
 from ..reference import STAGES
 
+_NOTED = 'instseg_parameters'  # key of metadata.yaml
+_EVENTS = 'rcl_interfaces/msg/ParameterEvent'
+_VALUES = ('', 'bool_value', 'integer_value', 'double_value', 'string_value', 'byte_array_value',
+           'bool_array_value', 'integer_array_value', 'double_array_value', 'string_array_value')
 _KEY = 'ros__parameters'
 _OF_ROS = ('use_sim_time', 'qos_overrides', 'start_type_description_service')
 
 
-def read_settings(file: Path | None = None, assignments: Sequence[str] = (),
+class _Loader(yaml.SafeLoader):
+    """YAML with the numbers of ROS: to PyYAML, 5e-01 is a text."""
+
+
+_Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(
+    r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$'), list('-+.0123456789'))
+
+
+def read_settings(files: Sequence[Path] = (), assignments: Sequence[str] = (),
                   nodes: Sequence[str] = tuple(STAGES)) -> dict[str, Any]:
     """
     Return the settings of each node.
 
     Parameters
     ----------
-    file : Path, optional
-        A ROS parameter file, such as config/pipeline.yaml. Namespaces and the wildcards ``/**``
-        and ``/*`` are understood; parameters of ROS itself are passed over.
+    files : sequence of Path
+        ROS parameter files, such as config/pipeline.yaml; later ones win. Namespaces and the
+        wildcards ``/**`` and ``/*`` are understood; parameters of ROS itself and of other nodes
+        are passed over, as ROS does.
     assignments : sequence of str
-        ``name=value`` or ``node.name=value``, applied after the file.
+        ``name=value`` or ``node.name=value``, applied after the files.
     nodes : sequence of str
         The nodes that assignments without a node are for.
 
@@ -38,13 +55,17 @@ def read_settings(file: Path | None = None, assignments: Sequence[str] = (),
     Raises
     ------
     SettingsError
-        The file is no parameter file, a name is unknown or a value may not be.
+        A file is no parameter file, a name is unknown or a value may not be.
 
     """
     chosen: dict[str, dict[str, Any]] = {node: {} for node in STAGES}
-    if file is not None:
+    for file in files:
         for pattern, name, value in _entries(file):
-            _choose(chosen, _matching(file, pattern), name, value, f'{file}: {pattern}: ')
+            meant = _matching(pattern)
+            # What is meant for all nodes need not be known to ours.
+            if len(meant) == 1 or any(name == s.name for node in meant
+                                      for s in STAGES[node].declared()):
+                _choose(chosen, meant, name, value, f'{file}: {pattern}: ')
     for assignment in assignments:
         name, equals, text = assignment.partition('=')
         if not equals:
@@ -54,11 +75,37 @@ def read_settings(file: Path | None = None, assignments: Sequence[str] = (),
             raise SettingsError(f'--set {assignment}: expected one of {", ".join(STAGES)}, got '
                                 f'{node}')
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, _Loader)
         except yaml.YAMLError:
             value = text
         _choose(chosen, [node] if dot else list(nodes), last, value, '--set ')
     return {node: kind(**chosen[node]) for node, kind in STAGES.items()}
+
+
+def note_parameters(writer: BagWriter, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep the parameters in force, by node, in a recording."""
+    writer.note(_NOTED, json.dumps(parameters))
+
+
+def recorded_parameters(bag: Bag) -> dict[str, dict[str, Any]]:
+    """
+    Return the parameters that were in force at the end of a recording, by node.
+
+    From what `instseg` noted, and from the events that the nodes published.
+    """
+    noted: dict[str, dict[str, Any]] = json.loads(bag.custom_data.get(_NOTED, '{}'))
+    events = [t.name for t in bag.topics.values() if t.msgtype == _EVENTS]
+    for topic, time_ns, data in bag.messages(events) if events else ():
+        event = bag.decode(topic, time_ns, data)
+        node = event.node.rpartition('/')[2]
+        if node in STAGES:
+            known = {s.name for s in STAGES[node].declared()}
+            for parameter in (*event.new_parameters, *event.changed_parameters):
+                if parameter.name in known and parameter.value.type:
+                    value = getattr(parameter.value, _VALUES[parameter.value.type])
+                    noted.setdefault(node, {})[parameter.name] = (
+                        value.tolist() if hasattr(value, 'tolist') else value)
+    return noted
 
 
 def _choose(chosen: dict[str, dict[str, Any]], nodes: Sequence[str], name: str, value: Any,
@@ -79,11 +126,14 @@ def _choose(chosen: dict[str, dict[str, Any]], nodes: Sequence[str], name: str, 
 def _entries(file: Path) -> Iterator[tuple[str, str, Any]]:
     """Yield node pattern, parameter name and value, in the order of the file."""
     try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f'{file}: cannot be read: {error}') from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f'{file}: expected YAML: ' + ' '.join(str(error).split())) from error
+        content = yaml.load(file.read_text(encoding='utf-8-sig'), _Loader)
+    except OSError as error:
+        raise SettingsError(f'{file}: cannot be read: {error.strerror}') from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, 'problem_mark', None)
+        where = f' in line {mark.line + 1}, column {mark.column + 1}' if mark else ''
+        raise SettingsError(f'{file}: expected YAML, got something else{where}'
+                            ) from error
     for pattern, parameters in _sections(content if content is not None else {}, '', file):
         for name, value in _flat(parameters):
             if name.split('.')[0] not in _OF_ROS:
@@ -112,11 +162,9 @@ def _flat(parameters: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str
             yield f'{prefix}{name}', value
 
 
-def _matching(file: Path, pattern: str) -> list[str]:
-    """Return the nodes that a name in a parameter file is for."""
+def _matching(pattern: str) -> list[str]:
+    """Return the nodes that a name in a parameter file is for: ours, all of them, or none."""
     last = pattern.rpartition('/')[2]
     if last in ('*', '**'):
         return list(STAGES)
-    if last not in STAGES:
-        raise SettingsError(f'{file}: expected nodes named {", ".join(STAGES)} or /**, got {last}')
-    return [last]
+    return [last] if last in STAGES else []

@@ -13,35 +13,43 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
-import json
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 import signal
-import struct
+import statistics
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
-from .bag import Bag, COMPRESSED, IMAGE, RecordingError, seconds, stamp_ns as stamp_of
+from .bag import Bag, COMPRESSED, IMAGE, LeftOut, Topic
 from .exports import CocoExport, CsvExport, Export, VideoExport
-from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, Packed, Recorded,
-                     Split, split_masks)
+from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, first_size,
+                     Packed, Split, split_masks)
+from .parameters import note_parameters, recorded_parameters
+from .timeline import Item, Timeline
 from .writer import aside, BagWriter
-from .. import topics
+from ..cameras import CameraSettings
+from ..cameras.networks import load_labels
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
 from ..core.drawing import OverlaySettings
 from ..core.memory import InstanceMemory
-from ..topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
+from ..errors import RecordingError
+from ..messages import topics
+from ..messages.stamps import StampPairing
+from ..messages.topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 
-PARAMETERS = 'instseg_parameters'  # key of metadata.yaml
-_WAITING = 100  # frames and masks that may wait for each other
+NO_FRAMES = 'none'  # image topic of those who want none
+_OVERTAKEN_NS = 10 * 10**9  # a clock that goes back farther was set
+_LOOKED_AT = 200  # masks that tell the rate of a video
 # Masks that go to a worker together, unless what lies between them is larger.
 _TOGETHER, _TOGETHER_BYTES = 8, 1 << 22
 _ITEMS = 6  # that are written of a frame, or so
 _HELD_BYTES = 1 << 26  # of messages that wait for what is written before them
 _T = TypeVar('_T')
-_Batch = tuple[list[tuple[str, int, bytes]], Future[list[Split]]]
+_Event = tuple[str, int, bytes] | Item  # what is copied, and what is processed
+_Batch = tuple[list[_Event], Future[list[Split | str]]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,11 @@ class Options:
     segmentation, tracking, overlay : Settings
         Settings of the stages.
     image, mask : str
-        Topics, as :meth:`Bag.find` takes them.
+        Topics, as :meth:`Bag.find` takes them; :data:`NO_FRAMES` for no frames.
+    reorder_window : float
+        By how much messages may overtake each other, in seconds.
+    labels_file : str
+        Names of the classes; '' for those that were recorded.
     workers : int
         Processes beside this one; 0 does everything here. Results are the same.
     results_only : bool
@@ -71,6 +83,8 @@ class Options:
     overlay: OverlaySettings = field(default_factory=OverlaySettings)
     image: str = topics.IMAGE
     mask: str = topics.MASK
+    reorder_window: float = CameraSettings.reorder_window
+    labels_file: str = ''
     workers: int = 0
     results_only: bool = False
     overlays: bool = False
@@ -81,12 +95,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a recording; ``left_out`` names topics that could not be copied."""
+    """What came of a recording; ``notes`` say what was odd, ``complete`` if nothing is missing."""
 
     frames: int
     instances: int
     tracks: int
-    left_out: tuple[str, ...]
+    overlays: int
+    notes: tuple[str, ...]
+    complete: bool
 
 
 def process(source: Path, out: Path, options: Options,
@@ -118,7 +134,7 @@ def process(source: Path, out: Path, options: Options,
         run = _Run(bag, options, progress)
         writer = BagWriter(finally_named.enter_context(aside(out)))
         open_files.callback(writer.abort)
-        left_out = run.declare(writer)
+        unknown = run.declare(writer)
         exports: list[Export] = []
         video = None
         if options.csv:
@@ -136,8 +152,13 @@ def process(source: Path, out: Path, options: Options,
         except BrokenProcessPool as error:
             raise RecordingError(f'{source}: a worker was ended from outside (out of memory?); '
                                  'fewer --workers need less') from error
+        if not run.frames:
+            raise RecordingError(f'{source}: expected masks, got none that can be used; '
+                                 + '; '.join(run.left_out.lines()))
         writer.close()
-        return Summary(run.frames, run.instances, len(run.tracks), tuple(left_out))
+        notes = [f'left out, since nobody here knows its type: {name}' for name in unknown]
+        return Summary(run.frames, run.instances, len(run.tracks), run.overlays,
+                       (*run.notes(), *notes), not (unknown or run.left_out or bag.incomplete))
 
 
 @dataclass(frozen=True)
@@ -156,7 +177,8 @@ class _Frame:
 @dataclass(frozen=True)
 class _Overlay:
     time_ns: int
-    drawn: Future[Drawn]
+    frame: Item
+    drawn: Future[Drawn | str]
 
 
 _Item = tuple[str, int, bytes] | _Frame | _Overlay
@@ -170,24 +192,69 @@ class _Run:
         self._options = options
         self._progress = progress
         self._mask = bag.need(options.mask, IMAGE, COMPRESSED)
-        found = bag.find(options.image)
-        self._drawing = options.overlays or options.mp4 is not None
-        if self._drawing or options.image != topics.IMAGE:
-            found = bag.need(options.image, IMAGE, COMPRESSED)
-        self._image = bag.need(found.name, IMAGE, COMPRESSED) if found else None
         if not self._mask.count:
             raise RecordingError(f'{bag.path}: {self._mask.name}: expected masks, got none')
-        self.names = bag.class_names(self._mask.name)
+        self.left_out = LeftOut()
+        self._drawing = options.overlays or options.mp4 is not None
+        self._image = self._find_frames()
+        self._size = first_size(bag, self._image) if self._image else None
+        self.names = load_labels(options.labels_file) or bag.class_names(self._mask.name)
         self._outputs = self._name_outputs()
         self._copied: list[str] = []
         self._memory = InstanceMemory()
         self._tracker = Tracker(options.tracking)
         self._tracker.follow(options.segmentation)
-        self._last_ns: int | None = None
+        window_ns = round(1e9 * options.reorder_window)
+        self._timelines = {topic.name: Timeline(topic.name, window_ns, self.left_out)
+                           for topic in (self._mask, self._image) if topic}
+        self._pairing = StampPairing(2, round(1e9 * options.overlay.stamp_tolerance))
+        self.overlays = self._paired = self._jpegs = self._apart_ns = 0
+        self._invented: set[int] = set()
+        self._time_ns = 0
         self.frames = self.instances = 0
         self.tracks: set[int] = set()
-        duration_s = (bag.end_ns - bag.start_ns) / 1e9
-        self.rate = (self._mask.count - 1) / duration_s if duration_s else 1.0
+
+    def _find_frames(self) -> Topic | None:
+        """Return the topic of the frames; needed where overlays are drawn, or it was named."""
+        name = self._options.image
+        if name.strip('/') == NO_FRAMES:
+            if self._drawing:
+                raise RecordingError('image=none: overlays are drawn into frames; leave '
+                                     '--overlays and --mp4 out, or name the frames')
+            return None
+        if not self._drawing and name == topics.IMAGE and not self._bag.find(name):
+            return None
+        return self._bag.need(name, IMAGE, COMPRESSED)
+
+    @property
+    def rate(self) -> float:
+        """Frames per second of a video: the usual rate, whatever the clock did between."""
+        line, stamps = Timeline(self._mask.name, 0, LeftOut()), []
+        for _, time_ns, data in islice(self._bag.messages([self._mask.name]), _LOOKED_AT):
+            stamps += [item.stamp_ns for item in line.add(time_ns, data)]
+        stamps += [item.stamp_ns for item in line.flush()]
+        steps = [b - a for a, b in zip(stamps, stamps[1:], strict=False) if b > a]
+        return min(1e9 / statistics.median(steps), 1000.0) if steps else 1.0
+
+    def notes(self) -> list[str]:
+        """Return what was odd, when all is done."""
+        notes = list(self._bag.notes)
+        for line in self._timelines.values():
+            notes += line.notes()
+        if self._jpegs:
+            notes.append(f'{self._mask.name}: {self._jpegs} masks are JPEG, which is lossy: it '
+                         f'invented {len(self._invented)} ids at borders; record masks as '
+                         'PNG or raw')
+        without = self.frames - self._paired
+        if self._drawing and without:
+            notes.append(
+                f'overlays: {without} of {self.frames} masks have no frame within '
+                f'{self._options.overlay.stamp_tolerance:g} s; --set stamp_tolerance=SECONDS '
+                'allows more')
+        if self._apart_ns:
+            notes.append(f'overlays: the stamps of frames and masks are up to '
+                         f'{self._apart_ns / 1e6:.1f} ms apart; the nearest were taken')
+        return notes + self.left_out.lines()
 
     def _name_outputs(self) -> dict[str, str]:
         """Return the topics of the results: below the robot's name, where the mask has one."""
@@ -199,9 +266,11 @@ class _Run:
 
     def declare(self, writer: BagWriter) -> list[str]:
         """Declare the topics of the new recording; returns those that cannot be copied."""
-        writer.note(PARAMETERS, json.dumps({
+        note_parameters(writer, {
+            **recorded_parameters(self._bag),
             'instance_segmentation_node': asdict(self._options.segmentation),
-            'tracker_node': asdict(self._options.tracking)}))
+            'tracker_node': asdict(self._options.tracking),
+            'overlay_node': asdict(self._options.overlay)})
         left_out = []
         for name in () if self._options.results_only else self._bag.topics:
             if name.removesuffix('/compressed') in {
@@ -238,6 +307,10 @@ class _Run:
             self._progress(item.number + 1, self._mask.count)
         elif isinstance(item, _Overlay):
             drawn = item.drawn.result()
+            if isinstance(drawn, str):
+                self.left_out.add(item.frame.topic, item.frame.index, item.frame.time_ns, drawn)
+                return
+            self.overlays += 1
             if self._options.overlays:
                 writer.write(self._outputs[OVERLAY + '/compressed'], item.time_ns, drawn.message)
             if video and drawn.picture is not None:
@@ -248,58 +321,61 @@ class _Run:
     def _read(self, workers: Executor) -> Iterator[_Batch]:
         """Yield what was recorded, with the future of the instances of its masks."""
         wanted = {self._mask.name, *self._copied}
-        if self._image:
+        if self._image and self._drawing:
             wanted.add(self._image.name)
-        messages: list[tuple[str, int, bytes]] = []
-        masks: list[Recorded] = []
+        events: list[_Event] = []
+        masks: list[Item] = []
         size = 0
-        for message in self._bag.messages(wanted):
-            topic, time_ns, data = message
-            messages.append(message)
+        for topic, time_ns, data in self._bag.messages(wanted):
             size += len(data)
-            if topic == self._mask.name:
-                masks.append(Recorded(str(self._bag.path), self._mask, time_ns, data))
-            if len(masks) == _TOGETHER or size > _TOGETHER_BYTES:
-                yield messages, self._split(masks, workers)
-                messages, masks, size = [], [], 0
-        yield messages, self._split(masks, workers)
+            if topic in self._copied:
+                events.append((topic, time_ns, data))
+            if topic == self._mask.name or self._drawing and topic in self._timelines:
+                ready = self._timelines[topic].add(time_ns, data)
+                events += ready
+                masks += [item for item in ready if item.topic == self._mask.name]
+            if len(masks) >= _TOGETHER or size > _TOGETHER_BYTES:
+                yield events, self._split(masks, workers)
+                events, masks, size = [], [], 0
+        for topic, line in self._timelines.items():
+            ready = line.flush()
+            events += ready
+            masks += ready if topic == self._mask.name else []
+        yield events, self._split(masks, workers)
 
-    def _split(self, masks: list[Recorded], workers: Executor) -> Future[list[Split]]:
-        return workers.submit(split_masks, masks, self._options.segmentation,
-                              self._options.coco is not None)
+    def _split(self, masks: list[Item], workers: Executor) -> Future[list[Split | str]]:
+        return workers.submit(split_masks, self._mask.msgtype, masks, self._options.segmentation,
+                              self._size, self._options.coco is not None)
 
     def _track(self, batches: Iterable[_Batch], workers: Executor) -> Iterator[_Item]:
         """Follow the instances from frame to frame; the one place where order matters."""
-        waiting: dict[int, list[Any]] = {}  # frame and result of each stamp
-        for messages, future in batches:
+        for events, future in batches:
             splits = iter(future.result())
-            for topic, time_ns, data in messages:
-                if topic in self._copied:
-                    yield topic, time_ns, data
-                if topic == self._mask.name:
-                    frame = self._follow(next(splits), time_ns, workers)
-                    yield replace(frame, instances=_without_labels(frame.instances))
-                    stamp_ns = frame.stamp_ns
-                    if not self._image:
+            for event in events:
+                if not isinstance(event, Item):
+                    yield event
+                elif event.topic == self._mask.name:
+                    split = next(splits)
+                    if isinstance(split, str):
+                        self.left_out.add(event.topic, event.index, event.time_ns, split)
                         continue
-                    waiting.setdefault(stamp_ns, [None, None])[1] = frame
-                elif self._image and topic == self._image.name:
-                    message = self._bag.decode(topic, time_ns, data)
-                    stamp_ns = stamp_of(message)
-                    waiting.setdefault(stamp_ns, [None, None])[0] = (
-                        time_ns, self._size(message, time_ns), data if self._drawing else b'')
+                    if split.invented is not None:
+                        self._jpegs += 1
+                        self._invented |= split.invented
+                    frame = self._follow(split, event, workers)
+                    yield replace(frame, instances=_without_labels(frame.instances))
+                    if self._drawing:
+                        yield from self._draw(self._pairing.add(1, event.stamp_ns, frame), workers)
                 else:
-                    continue
-                if None not in waiting[stamp_ns]:
-                    image, result = waiting.pop(stamp_ns)
-                    yield from self._draw(image, result, workers)
-                elif len(waiting) > _WAITING:
-                    del waiting[next(iter(waiting))]
+                    yield from self._draw(self._pairing.add(0, event.stamp_ns, event), workers)
+        yield from self._draw(self._pairing.flush(), workers)
 
-    def _follow(self, split: Split, time_ns: int, workers: Executor) -> _Frame:
+    def _follow(self, split: Split, item: Item, workers: Executor) -> _Frame:
         """Give the instances of a frame what only the frames before it tell."""
-        stamp_ns = split.header[0] * 10**9 + split.header[1]
-        self._check_order(stamp_ns, time_ns)
+        stamp_ns = item.stamp_ns
+        # Results are in the order of their stamps, whenever their masks were recorded.
+        late = 0 < self._time_ns - item.time_ns < _OVERTAKEN_NS
+        self._time_ns = time_ns = self._time_ns if late else item.time_ns
         instances = alone = split.packed.unpack()
         settings = self._options.segmentation
         described: Described | Future[Described] = split.described
@@ -317,65 +393,18 @@ class _Run:
         return _Frame(time_ns, self.frames - 1, stamp_ns, instances, ids, described,
                       detections(instances, split.header, ids))
 
-    def _draw(self, frame: tuple[int, tuple[int, int], bytes], result: _Frame, workers: Executor
+    def _draw(self, pairs: Iterable[tuple[int, list[Any]]], workers: Executor
               ) -> Iterator[_Overlay]:
-        """Check that a frame and its mask are of one size; yield the future of their overlay."""
-        time_ns, size, data = frame
-        height, width = result.instances.labels.shape
-        if size != (width, height):
-            raise RecordingError(
-                f'{self._bag.path}: {self._mask.name} at {seconds(result.time_ns)}: expected a '
-                f'mask of {size[0]}x{size[1]} pixels like the frame of the same stamp, got '
-                f'{width}x{height}')
-        if self._drawing and self._image:
-            yield _Overlay(time_ns, workers.submit(
-                draw_frame, Recorded(str(self._bag.path), self._image, time_ns, data),
-                Packed(result.instances), result.ids, self.names, self._options.overlay,
-                self._options.mp4 is not None))
-
-    def _check_order(self, stamp_ns: int, time_ns: int) -> None:
-        """Refuse stamps that do not rise: tracks would depend on what came first by chance."""
-        if self._last_ns is not None and stamp_ns <= self._last_ns:
-            raise RecordingError(
-                f'{self._bag.path}: {self._mask.name} at {seconds(time_ns)}: expected a stamp '
-                f'after {seconds(self._last_ns)}, got {seconds(stamp_ns)}: the masks are out of '
-                'order, or of two cameras')
-        self._last_ns = stamp_ns
-
-    def _size(self, message: Any, time_ns: int) -> tuple[int, int]:
-        """Return width and height of a frame without decoding it."""
-        size = ((message.width, message.height) if hasattr(message, 'encoding')
-                else image_size(message.data.tobytes()))
-        if size is None:
-            assert self._image
-            raise RecordingError(
-                f'{self._bag.path}: {self._image.name} at {seconds(time_ns)}: expected a JPEG or '
-                f'PNG, got {len(message.data)} bytes that are neither')
-        return size
-
-
-def image_size(data: bytes) -> tuple[int, int] | None:
-    """
-    Return width and height of a JPEG or PNG from its head, None when it is neither.
-
-    >>> image_size(cv2.imencode('.png', np.zeros((48, 64)))[1].tobytes())
-    (64, 48)
-    """
-    try:
-        if data[:8] == b'\x89PNG\r\n\x1a\n':
-            width, height = struct.unpack_from('>II', data, 16)
-            return width, height
-        offset = 2
-        while data[:2] == b'\xff\xd8' and data[offset] == 0xff:
-            kind, length = struct.unpack_from('>BH', data, offset + 1)
-            # Start of frame: C0 to CF without the tables among them.
-            if 0xc0 <= kind <= 0xcf and kind not in (0xc4, 0xc8, 0xcc):
-                height, width = struct.unpack_from('>HH', data, offset + 5)
-                return width, height
-            offset += 2 + length
-    except (IndexError, struct.error):
-        pass
-    return None
+        """Yield the future of the overlay of each frame that has a mask."""
+        for _, (frame, result) in pairs:
+            if frame is not None and result is not None:
+                assert self._image
+                self._paired += 1
+                self._apart_ns = max(self._apart_ns, abs(frame.stamp_ns - result.stamp_ns))
+                yield _Overlay(result.time_ns, frame, workers.submit(
+                    draw_frame, self._image.msgtype, frame, result.stamp_ns,
+                    Packed(result.instances), result.ids, self.names, self._options.overlay,
+                    self._options.mp4 is not None))
 
 
 def _without_labels(instances: Instances) -> Instances:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 import errno
 from pathlib import Path
 import queue
@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from .bag import COMPRESSED, IMAGE, RecordingError
+from .bag import COMPRESSED, IMAGE
 from .frames import header_of
+from .parameters import note_parameters
 from .writer import BagWriter, offered_qos
-from .. import topics
 from ..cameras.calibration import Calibration, load_calibration
-from ..cameras.camera import Camera, CameraSettings, Capture, EndOfStream
-from ..core.images import encode
-from ..interfaces import typestore
-from ..interfaces.messages import compressed_format, label_info
+from ..cameras.camera import Camera, CameraSettings, Capture
+from ..errors import EndOfStream, RecordingError
+from ..messages import topics
+from ..messages import typestore
+from ..messages.detections import compressed_format, label_info
+from ..messages.encodings import encode
 
 LABELS, INFO = f'/{topics.LABEL_INFO}', f'/{topics.CAMERA_INFO}'
 FRAMES, MASKS = f'/{topics.IMAGE}', f'/{topics.MASK}/compressed'
@@ -74,6 +76,7 @@ class Recorder:
                              if settings.calibration_file else None)
         self._frame_topic = FRAMES if raw else FRAMES + '/compressed'
         self._writer = BagWriter(path, durable=True)
+        note_parameters(self._writer, {'camera_node': asdict(settings)})
         self._writer.add_topic(LABELS, 'vision_msgs/msg/LabelInfo', (offered_qos(latched=True),))
         self._writer.add_topic(INFO, 'sensor_msgs/msg/CameraInfo')
         self._writer.add_topic(MASKS, COMPRESSED)
@@ -175,7 +178,7 @@ class Recorder:
     def _write_capture(self, capture: Capture) -> None:
         header = header_of(capture.stamp_ns // 10**9, capture.stamp_ns % 10**9,
                            self._settings.frame_id)
-        if not self._frames:
+        if not self._frames and self._camera.class_names:
             self._writer.write(LABELS, capture.stamp_ns,
                                label_info(self._types, self._camera.class_names, header))
         pixels = capture.mask if capture.frame is None else capture.frame

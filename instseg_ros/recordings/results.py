@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .bag import Bag, COMPRESSED, IMAGE, pixels, RecordingError, seconds, stamp_ns as stamp_of
+from .bag import Bag, COMPRESSED, IMAGE
 from ..core.instances import Instances
-from ..interfaces.messages import detections_to_instances, MessageError
-from ..topics import DETECTIONS, INSTANCE_MASK, TRACKS
+from ..errors import MessageError, RecordingError
+from ..messages.detections import detections_to_instances
+from ..messages.stamps import seconds, stamp_ns as stamp_of, StampPairing
+from ..messages.topics import DETECTIONS, INSTANCE_MASK, TRACKS
 
 _ARRAY = 'vision_msgs/msg/Detection2DArray'
-_WAITING = 100
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,20 @@ def read_results(bag: Bag) -> Iterator[Result]:
                              'none; `instseg process` makes them')
     found = bag.need(TRACKS if bag.find(TRACKS) else DETECTIONS, _ARRAY)
     masks = bag.need(INSTANCE_MASK, IMAGE, COMPRESSED)
-    waiting: dict[int, list[Any]] = {}
+    pairing = StampPairing()
     for topic, time_ns, data in bag.messages([found.name, masks.name]):
         message = bag.decode(topic, time_ns, data)
-        stamp_ns = stamp_of(message)
-        parts = waiting.setdefault(stamp_ns, [None, None])
-        parts[topic == masks.name] = message
-        if parts[0] is None or parts[1] is None:
-            if len(waiting) > _WAITING:
-                del waiting[next(iter(waiting))]
-            continue
-        detections, mask = waiting.pop(stamp_ns)
-        labels = pixels(str(bag.path), masks.name, time_ns, mask, '16UC1')
-        try:
-            instances = detections_to_instances(detections, labels)
-        except MessageError as error:
-            raise RecordingError(f'{bag.path}: {found.name} at {seconds(time_ns)}: {error}'
-                                 ) from error
-        yield Result(stamp_ns, instances, [d.id for d in detections.detections])
+        for stamp_ns, (detections, mask) in pairing.add(
+                int(topic == masks.name), stamp_of(message), message):
+            if detections is not None and mask is not None:
+                yield _result(bag, found.name, masks.name, time_ns, stamp_ns, detections, mask)
+
+
+def _result(bag: Bag, tracks: str, masks: str, time_ns: int, stamp_ns: int, detections: Any,
+            mask: Any) -> Result:
+    labels = bag.image(masks, time_ns, mask, '16UC1')
+    try:
+        instances = detections_to_instances(detections, labels)
+    except MessageError as error:
+        raise RecordingError(f'{bag.path}: {tracks} at {seconds(time_ns)}: {error}') from error
+    return Result(stamp_ns, instances, [d.id for d in detections.detections])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 import errno
@@ -20,9 +20,11 @@ from rosbags.interfaces import (Qos, QosDurability, QosHistory, QosLiveliness, Q
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter, PendingChunk
 
-from .bag import Bag, RecordingError
-from .unfinished import END, finish, is_finished, NotMcapError, RESERVE
-from ..interfaces import typestore
+from .bag import Bag, RESERVE, Topic
+from .mcap import END, McapFile
+from .metadata import describe, FileContent, sync_folder, write_metadata
+from ..errors import RecordingError
+from ..messages import typestore
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -78,7 +80,7 @@ class BagWriter:
                 with (path / RESERVE).open('wb') as file:
                     os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
                 self._file.flush()
-                _sync_folder(path)
+                sync_folder(path)
         except OSError as error:
             self._writer.abort()
             shutil.rmtree(path, ignore_errors=True)
@@ -125,10 +127,10 @@ class BagWriter:
     def copy_topic(self, bag: Bag, name: str) -> bool:
         """Declare a topic as another recording has it; False when its type is not known."""
         topic = bag.topics[name]
-        definition = bag.connection(name).msgdef
-        if definition.data and topic.type_hash:
+        definition = bag.definition(name)
+        if definition and topic.type_hash:
             self._connections[name] = self._writer.add_connection(
-                name, topic.msgtype, msgdef=definition.data, rihs01=topic.type_hash,
+                name, topic.msgtype, msgdef=definition, rihs01=topic.type_hash,
                 offered_qos_profiles=topic.qos)
         elif topic.msgtype in self._types.types:
             self.add_topic(name, topic.msgtype, topic.qos)
@@ -181,7 +183,8 @@ class BagWriter:
         self._file.sync()
         if reached:
             # After the file: it never promises what a power cut could take.
-            _write_metadata(reached, self._storage.path)
+            write_metadata(self.path, [_content_of(reached, self._storage.path)],
+                           reached.custom_data)
 
     def close(self) -> None:
         """
@@ -200,54 +203,18 @@ class BagWriter:
             if not self._durable:
                 raise
             # Even the last second is too much: what reached the disk before gets its end.
+            file = self._storage.path
             self.abort()
-            repair(self.path)
+            # In place, since there is no room for another file.
+            McapFile(file).finish()
+            with Bag(self.path) as bag:
+                describe(self.path, bag)
         if self._durable:
-            _sync_folder(self.path)
+            sync_folder(self.path)
 
     def abort(self) -> None:
         """Let the file go as it is."""
         self._writer.abort()
-
-
-def repair(path: Path) -> None:
-    """
-    End a recording that was never ended: index, footer and metadata.yaml.
-
-    Parameters
-    ----------
-    path : Path
-        The folder. One without MCAP files, or a whole one, is left alone.
-
-    Raises
-    ------
-    RecordingError
-        It is no recording, or cannot be written.
-
-    """
-    if not path.is_dir():
-        raise RecordingError(f'{path}: expected the folder of a recording, got '
-                             + ('a file' if path.exists() else 'nothing'))
-    files = sorted(path.glob('*.mcap'))
-    if not files:
-        raise RecordingError(f'{path}: expected a folder with .mcap files, got none')
-    try:
-        for file in files:
-            if not is_finished(file) or (path / RESERVE).exists():
-                # Before the file: what it says is no longer so, whatever happens next.
-                (path / 'metadata.yaml').unlink(missing_ok=True)
-                (path / RESERVE).unlink(missing_ok=True)
-                finish(file)
-        (path / RESERVE).unlink(missing_ok=True)
-        if not (path / 'metadata.yaml').exists():
-            if len(files) > 1:
-                raise RecordingError(f'{path}: expected one file, got {len(files)}; they are '
-                                     'whole now, and `ros2 bag reindex` writes metadata.yaml')
-            _write_metadata(_described(files[0]), files[0])
-    except NotMcapError as error:
-        raise RecordingError(f'{file}: {error}') from error
-    except OSError as error:
-        raise RecordingError(f'{path}: cannot be written: {error.strerror}') from error
 
 
 @contextmanager
@@ -271,7 +238,8 @@ def aside(path: Path) -> Iterator[Path]:
         raise RecordingError(f'{path}: cannot be written: {error.strerror}') from error
     try:
         yield folder / path.name
-        (folder / path.name).rename(path)
+        if (folder / path.name).exists():
+            (folder / path.name).rename(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RecordingError(f'{path}: the disk is full; nothing was kept') from error
@@ -362,6 +330,8 @@ class _McapWriter(McapWriter):
     def __init__(self, path: Path, compression: CompressionMode) -> None:
         super().__init__(path, compression)
         self.bio.close()
+        # As rosbag2 names files: its tools find no others.
+        self.path = self.path.rename(path / f'{path.name}_0.mcap')
         file: Any = _WholeWrites(self.path, self.path.read_bytes())
         self.bio = file
         # JPEGs hardly shrink: level 3, the default, takes three times as long for 8 % of the size.
@@ -395,42 +365,11 @@ class _Writer(Writer):
     STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _McapWriter}
 
 
-class _Finished:
-    """Stands in for the storage of a file that is whole; only metadata.yaml is to be written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.close: Callable[..., None] = lambda version, metadata: None
-
-
-def _described(file: Path) -> Writer:
-    """Return a writer as it would be after it had written a whole MCAP file."""
-    writer = Writer(file.parent / 'new', version=9, storage_plugin=StoragePlugin.MCAP)
-    with Bag(file) as bag:
-        for number, topic in enumerate(bag.topics.values(), 1):
-            # What rosbags knows of the connections is all but the type hash.
-            connection = bag.connection(topic.name)._replace(id=number, digest=topic.type_hash)
-            writer.connections.append(connection)
-            writer.counts[number] = topic.count
-        writer.min_timestamp, writer.max_timestamp = bag.start_ns, bag.end_ns
-    return writer
-
-
-def _write_metadata(writer: Writer, file: Path) -> None:
-    """Write metadata.yaml beside an MCAP file, as its writer would; the old one until then."""
-    new = file.with_name('metadata.yaml.new')
-    storage: Any = _Finished(file)
-    writer.storage, writer.metapath = storage, new
-    writer.close()
-    with new.open('rb') as written:
-        os.fsync(written.fileno())
-    new.replace(file.with_name('metadata.yaml'))
-
-
-def _sync_folder(path: Path) -> None:
-    """Put the names of a folder's files on the disk."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _content_of(writer: Writer, file: Path) -> FileContent:
+    """Return what metadata.yaml says of the file of a writer."""
+    connections: list[Any] = writer.connections
+    return FileContent(
+        file.name, writer.min_timestamp if any(writer.counts.values()) else 0,
+        writer.max_timestamp,
+        [Topic(c.topic, c.msgtype, writer.counts[c.id], c.digest,
+               tuple(c.ext.offered_qos_profiles)) for c in connections])

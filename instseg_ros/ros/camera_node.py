@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 import threading
+import time
 from typing import Any
 
-from instseg_ros.cameras import (Camera, CameraError, CameraSettings, Capture, EndOfStream,
-                                 open_camera)
+from instseg_ros.cameras import Camera, CameraSettings, Capture, open_camera
 from instseg_ros.cameras.calibration import Calibration, load_calibration
+from instseg_ros.cameras.camera import fails_for_good, is_played
 from instseg_ros.cameras.capture_client import open_elsewhere
-from instseg_ros.core.settings import SettingsError
+from instseg_ros.errors import CameraError, EndOfStream, SettingsError, SourceError
+from instseg_ros.messages import topics
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from vision_msgs.msg import LabelInfo, VisionClass
 
 from .conversions import ns_to_stamp
+from .followers import Followers
 from .stage_node import ImagePublisher, LATCHED, StageNode
 
+POLL_S = 0.1  # how soon it is noticed that the nodes that follow are there
+RESTART_STEP_NS = 100_000_000  # between the frames before and after a restart of a recording
 READ_TIMEOUT_S = 0.2  # how soon a change or Ctrl-C is noticed
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 8.0  # before what failed without a single frame is tried again
 
 
 class CameraNode(StageNode[CameraSettings]):
-    """Reads the camera in a thread of its own and publishes frames, masks and class names."""
+    """
+    Reads the camera in a thread of its own and publishes frames, masks and class names.
 
-    def __init__(self, **options: Any) -> None:
+    Parameters
+    ----------
+    followers : sequence of str
+        Nodes of the same process that a recording waits for, where ``wait_for`` names none.
+    **options
+        As for :class:`rclpy.node.Node`.
+
+    """
+
+    def __init__(self, followers: Sequence[str] = (), **options: Any) -> None:
         super().__init__('camera_node', CameraSettings, **options)
-        self._image = ImagePublisher(self, 'camera/image_raw', 'bgr8')
-        self._mask = ImagePublisher(self, 'camera/semantic_mask', 'mono8')
-        self._info = self.offer(CameraInfo, 'camera/camera_info')
-        self._labels = self.offer(LabelInfo, 'camera/label_info', LATCHED)
+        self._image = ImagePublisher(self, topics.IMAGE, 'bgr8')
+        self._mask = ImagePublisher(self, topics.MASK, 'mono8')
+        self._info = self.offer(CameraInfo, topics.CAMERA_INFO)
+        self._labels = self.offer(LabelInfo, topics.LABEL_INFO, LATCHED)
         self._calibration = self._load_calibration()
         self._camera: Camera | None = None
         self._camera_details: dict[str, str] = {}
         self._frames = 0
+        self._last_ns = 0  # the stamp that was published last
         self._rest_s = 0.0
+        self._followers = self.settings.wait_for.split() or [
+            name for name in followers if name in ('instance_segmentation_node', 'tracker_node')]
         self.health.details = lambda: self._camera_details
         self.report_unknown_parameters()
         self._stop = threading.Event()
@@ -65,6 +84,8 @@ class CameraNode(StageNode[CameraSettings]):
     def _run(self) -> None:
         """Open the camera and publish its captures, again and again, until told to stop."""
         pause_s = FIRST_PAUSE_S
+        if is_played(self.settings.source) and not self.settings.capture_address:
+            self._wait_for_followers()
         while not self._stop.is_set():
             self._wake.clear()
             if not self._streaming:
@@ -77,8 +98,13 @@ class CameraNode(StageNode[CameraSettings]):
             except EndOfStream as end:
                 self.get_logger().info(str(end))
                 self._camera_details['camera'] = str(end)
-                return
+                self._wake.wait()  # until set_streaming wants it again
             except CameraError as error:
+                # Of a capture process, only what it says itself is about the source.
+                if isinstance(error, SourceError) or (not self._is_elsewhere(self.settings)
+                                                      and fails_for_good(self.settings)):
+                    self._give_up(str(error))
+                    continue
                 self.health.problem(str(error))
                 self.health.count('camera restarts')
                 if self._frames == frames:
@@ -88,14 +114,48 @@ class CameraNode(StageNode[CameraSettings]):
                     self._wake.wait(self._rest_s)
                     pause_s = FIRST_PAUSE_S
 
+    def _give_up(self, why: str) -> None:
+        """Say once that the source will not do, and wait until set_streaming wants it again."""
+        self.health.failure = why
+        self.get_logger().error(f'{why}; the camera stays closed')
+        self._camera_details['camera'] = 'closed for good'
+        self._wake.wait()
+        self.health.failure = ''
+
+    def _wait_for_followers(self) -> None:
+        """Hold a recording back until the nodes that follow are connected: they lose nothing."""
+        until, said = time.monotonic() + self.settings.wait_timeout, False
+        followers = Followers(self, self._followers)
+        while not self._stop.is_set():
+            missing = followers.missing(self.connections())
+            if not self._followers and not (self._image.wanted or self._mask.wanted):
+                missing.append(f'a subscriber of {topics.IMAGE} or {topics.MASK}')
+            if not missing or time.monotonic() > until:
+                break
+            if not said:
+                self.get_logger().info(f'waiting for {", ".join(missing)} before the source is '
+                                       'played')
+                said = True
+            self._stop.wait(POLL_S)
+        followers.close()
+        if missing and self.settings.wait_timeout and not self._stop.is_set():
+            self.health.problem(
+                f'expected {", ".join(missing)} within {self.settings.wait_timeout:g} s, playing '
+                'without; the first masks may be lost (parameters wait_for, wait_timeout)')
+
+    def _is_elsewhere(self, settings: CameraSettings) -> bool:
+        return bool(settings.own_process or settings.capture_address)
+
     def _open(self, settings: CameraSettings) -> Camera:
-        if settings.own_process or settings.capture_address:
-            return open_elsewhere(settings, self.health.problem)
-        return open_camera(settings)
+        if self._is_elsewhere(settings):
+            return open_elsewhere(settings, self.health.problem, self.get_logger().name)
+        camera = open_camera(settings)
+        camera.report = self.health.problem
+        return camera
 
     def _publish_captures(self) -> None:
         self._rest_s, settings = 0.0, self.settings
-        camera, names = self._open(settings), None
+        camera, names, shift_ns = self._open(settings), None, None
         self._rest_s = camera.rest_s
         try:
             while not self._stop.is_set() and self._streaming:
@@ -108,13 +168,23 @@ class CameraNode(StageNode[CameraSettings]):
                     names = camera.class_names
                     self._publish_names(names)
                 if capture and not self._stop.is_set():
+                    if shift_ns is None:
+                        shift_ns = self._shift_after_restart(capture)
+                    capture = replace(capture, stamp_ns=capture.stamp_ns + shift_ns)
                     self._publish(capture, settings)
+                    self._last_ns = capture.stamp_ns
                     self._frames += 1
         finally:
             if self._streaming:
                 camera.close()
             else:
                 camera.release()
+
+    def _shift_after_restart(self, first: Capture) -> int:
+        """Return what keeps the stamps rising where a recording starts again after a failure."""
+        if not is_played(self.settings.source) or first.stamp_ns > self._last_ns:
+            return 0
+        return self._last_ns + RESTART_STEP_NS - first.stamp_ns
 
     def _change(self, camera: Camera, settings: CameraSettings) -> None:
         try:

@@ -14,8 +14,9 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion
 from instseg_ros.core import Instances
-from instseg_ros.core.images import check_pixels, decode, encode, ENCODINGS, ImageError, unpack
-from instseg_ros.interfaces import messages
+from instseg_ros.errors import MessageError
+from instseg_ros.messages import detections as messages
+from instseg_ros.messages.encodings import check_pixels, encode, ENCODINGS, unpack
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CompressedImage, Image
@@ -30,10 +31,6 @@ _TYPES = {
     **{f'vision_msgs/msg/{t.__name__}': t for t in (
         BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose,
         Point2D, Pose2D)}}
-
-
-class ConversionError(ValueError):
-    """A message cannot be used; says what was expected and what came."""
 
 
 def stamp_to_ns(stamp: Time) -> int:
@@ -53,8 +50,8 @@ def image_to_array(message: Image, encoding: str) -> npt.NDArray[Any]:
     Parameters
     ----------
     message : sensor_msgs.msg.Image
-        Of any encoding of :data:`~instseg_ros.core.images.ENCODINGS`, or of one that cv_bridge
-        knows.
+        Of any encoding of :data:`~instseg_ros.messages.encodings.ENCODINGS`, or of one that
+        cv_bridge knows.
     encoding : str
         The encoding wanted.
 
@@ -65,25 +62,23 @@ def image_to_array(message: Image, encoding: str) -> npt.NDArray[Any]:
 
     Raises
     ------
-    ConversionError
+    MessageError
         The message has no pixels, too small a step, too few bytes or an encoding that cannot be
         converted.
 
     """
+    if message.encoding in ENCODINGS or 0 in (message.height, message.width):
+        return unpack(message, encoding)
     try:
-        if message.encoding in ENCODINGS or 0 in (message.height, message.width):
-            return unpack(message, encoding)
         import cv_bridge
         return cv_bridge.CvBridge().imgmsg_to_cv2(message, encoding)
-    except ImageError as error:
-        raise ConversionError(str(error)) from None
     except ImportError:
-        raise ConversionError(
+        raise MessageError(
             f'expected one of {", ".join(ENCODINGS)}, got {message.encoding!r}, which takes '
             'cv_bridge, and that is not installed here') from None
     except Exception as error:  # cv_bridge raises its own, OpenCV's and Python's errors
-        raise ConversionError(f'expected {encoding}, got {message.encoding!r}, which cv_bridge '
-                              f'does not convert: {error}') from error
+        raise MessageError(f'expected {encoding}, got {message.encoding!r}, which cv_bridge '
+                           f'does not convert: {error}') from error
 
 
 def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> Image:
@@ -95,13 +90,13 @@ def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> I
     pixels : ndarray of shape (H, W) or (H, W, channels)
         Of the encoding's dtype and channels.
     encoding : str
-        One of :data:`~instseg_ros.core.images.ENCODINGS`.
+        One of :data:`~instseg_ros.messages.encodings.ENCODINGS`.
     header : std_msgs.msg.Header
         Stamp and frame of the image.
 
     Raises
     ------
-    ImageError
+    MessageError
         The array does not have the encoding's dtype and channels.
 
     """
@@ -116,22 +111,6 @@ def _to_bytes(pixels: npt.NDArray[Any]) -> array.array[int]:
     data = array.array('B')
     data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
     return data
-
-
-def compressed_to_array(message: CompressedImage, encoding: str) -> npt.NDArray[Any]:
-    """
-    Return a JPEG or PNG image message as an array of an encoding.
-
-    Raises
-    ------
-    ConversionError
-        The data is no image, or one of another encoding.
-
-    """
-    try:
-        return decode(message.data, encoding)
-    except ImageError as error:
-        raise ConversionError(str(error)) from None
 
 
 def array_to_compressed(pixels: npt.NDArray[Any], encoding: str, header: Header,
@@ -188,11 +167,8 @@ def detections_to_instances(message: Detection2DArray,
 
     Raises
     ------
-    ConversionError
+    MessageError
         Mask and detections do not belong together, or a class id is not a number.
 
     """
-    try:
-        return messages.detections_to_instances(message, labels)
-    except messages.MessageError as error:
-        raise ConversionError(str(error)) from None
+    return messages.detections_to_instances(message, labels)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from instseg_ros.messages.stamps import seconds
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
@@ -28,8 +29,12 @@ class Health:
     ----------
     details : callable
         Returns further key-value pairs for /diagnostics; the nodes replace it.
+    connections : callable
+        Returns how the node is connected, for /diagnostics.
     idle : str
         Why no frames are processed, when nothing is wrong.
+    failure : str
+        Why the node has given up; '' while it has not.
 
     """
 
@@ -43,8 +48,11 @@ class Health:
         self._problem_count = 0
         self._latest = 0.0  # when the last problem was
         self._counts: dict[str, int] = {}
+        self._refused: dict[str, int] = {}  # messages by topic
         self.details: Callable[[], dict[str, str]] = dict
+        self.connections: Callable[[], dict[str, str]] = dict
         self.idle = 'waiting for input'
+        self.failure = ''
         # A steady clock: the node is to be heard of also when simulated time stands still.
         node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -57,6 +65,13 @@ class Health:
     def count(self, what: str) -> None:
         """Count an event, shown in /diagnostics under its name."""
         self._counts[what] = self._counts.get(what, 0) + 1
+
+    def refuse(self, why: str, stamp_ns: int, topic: str) -> None:
+        """Count a message that cannot be used, and say which it is and why."""
+        self._refused[topic] = count = self._refused.get(topic, 0) + 1
+        self.count('refused messages')
+        self.problem(f'{why}; the message of {seconds(stamp_ns)} is left out, {count} so far',
+                     topic)
 
     def problem(self, text: str, topic: str = '') -> None:
         """
@@ -101,10 +116,12 @@ class Health:
                 values['age of the last frame (s)'] = f'{age_s:.3f}'
         values.update({what: str(n) for what, n in self._counts.items()})
         values.update(self.details())
+        values.update(self.connections())
         status = DiagnosticStatus(
             name=self._node.get_fully_qualified_name().lstrip('/'), hardware_id='instseg_ros',
-            level=DiagnosticStatus.WARN if shown else DiagnosticStatus.OK,
-            message=shown or ('running' if rate else self.idle),
+            level=(DiagnosticStatus.ERROR if self.failure else
+                   DiagnosticStatus.WARN if shown else DiagnosticStatus.OK),
+            message=self.failure or shown or ('running' if rate else self.idle),
             values=[KeyValue(key=k, value=v) for k, v in values.items()])
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core.debug_view import debug_view
+from instseg_ros.errors import MessageError
+from instseg_ros.messages import topics
+from instseg_ros.messages.encodings import read_mask
+from instseg_ros.messages.stamps import LateStamps
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from .conversions import image_to_array, instances_to_detections, stamp_to_ns
+from .conversions import instances_to_detections, stamp_to_ns
 from .stage_node import ImagePublisher, StageNode
 
 DEBUG_IMAGES = ('distance', 'cores', 'basins', 'merged', 'mosaic')
@@ -22,17 +26,20 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         super().__init__('instance_segmentation_node', SegmentationSettings)
         self._segmenter = Segmenter(self.settings)
         self._stamp_ns = 0
+        self._stamps = LateStamps()
         self._size = (0, 0)
-        self._detections = self.offer(Detection2DArray, 'instance_segmentation/detections')
-        self._mask = ImagePublisher(self, 'instance_segmentation/instance_mask', '16UC1')
-        self._debug = {name: ImagePublisher(self, f'instance_segmentation/debug/{name}', 'bgr8')
+        self._detections = self.offer(Detection2DArray, topics.DETECTIONS)
+        self._mask = ImagePublisher(self, topics.INSTANCE_MASK, '16UC1')
+        self._debug = {name: ImagePublisher(self, f'{topics.DEBUG}/{name}', 'bgr8')
                        for name in DEBUG_IMAGES}
-        self._masks = self.request(Image, 'camera/semantic_mask', self._on_mask)
+        self._masks = self.request(Image, topics.MASK, self._on_mask)
         self.report_unknown_parameters()
 
     def _on_mask(self, message: Image) -> None:
         settings = self._segmenter.settings = self.settings
-        mask = image_to_array(message, 'mono8')
+        mask = read_mask(message)
+        if self._stamps.late(stamp_to_ns(message.header.stamp)):
+            raise MessageError('expected masks in the order of their stamps, one was overtaken')
         self._notice_jumps(message)
         instances = self._segmenter.update(mask, self._stamp_ns)
         # The image first: subscribers take it in while the detections are still written.

@@ -14,10 +14,12 @@ from launch.actions import (DeclareLaunchArgument, ExecuteProcess, LogInfo, Opaq
                             SetEnvironmentVariable)
 from launch_ros.actions import Node
 
+from .launch_arguments import absolute_namespace, ros_arguments
 from .transport import transport_variables
-from ..topics import RECORDED
+from ..messages.topics import RECORDED
 
 _SWITCH = ['true', 'false']
+RESPAWN_S = 2.0  # before a node that has died is started again
 
 
 def shared_arguments() -> list[DeclareLaunchArgument]:
@@ -40,7 +42,9 @@ def shared_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument('log_level', default_value='info',
                               choices=['debug', 'info', 'warn', 'error', 'fatal'],
                               description='Least severity of what the nodes log'),
-        switch('use_sim_time', 'false', 'Take the time from /clock'),
+        switch('respawn', 'false', 'Start a node again that has died'),
+        DeclareLaunchArgument('use_sim_time', default_value='', choices=['', *_SWITCH],
+                              description='Take the time from /clock; empty: as in params_file'),
     ]
 
 
@@ -58,42 +62,42 @@ def start_pipeline(camera: Mapping[str, str], bag: str) -> OpaqueFunction:
 
     """
     return OpaqueFunction(function=lambda context: _pipeline(
-        context, {name: context.launch_configurations[argument]
-                  for name, argument in camera.items()}, context.launch_configurations[bag]))
+        context, camera, context.launch_configurations[bag]))
 
 
 def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> list[Action]:
     given = context.launch_configurations
     actions: list[Action] = [SetEnvironmentVariable(name, value) for name, value
                              in transport_variables(context.environment).items()]
-    ros_arguments = ['--params-file', given['params_file'], '--log-level', given['log_level'],
-                     '-p', f'use_sim_time:={given["use_sim_time"]}']
-    for name, value in camera.items():
-        if value:
-            ros_arguments += ['-p', f'camera_node:{name}:={value}']
-    if given['tracker'] == 'false':
-        ros_arguments += ['-r', 'overlay_node:tracker/tracks:=instance_segmentation/detections']
     programs = ['camera_node', 'instance_segmentation_node']
     programs += [f'{name}_node' for name in ('tracker', 'overlay') if given[name] == 'true']
+    arguments = ros_arguments(given, camera, programs)
     processes = ([('pipeline', programs)] if given['composed'] == 'true'
                  else [(program, []) for program in programs])
-    actions += [Node(package='instseg_ros', executable=program, arguments=arguments,
+    actions += [Node(package='instseg_ros', executable=program, arguments=names,
                      namespace=given['namespace'], output='screen', emulate_tty=True,
-                     ros_arguments=ros_arguments)
-                for program, arguments in processes]
+                     respawn=given['respawn'] == 'true', respawn_delay=RESPAWN_S,
+                     ros_arguments=arguments)
+                for program, names in processes]
     if given['record'] == 'true':
-        actions += recorder(given['namespace'], bag)
+        actions += recorder(absolute_namespace(given), bag)
     return actions
 
 
 def recorder(namespace: str, bag: str) -> list[Action]:
-    """Return the actions that record the topics of a namespace to a new folder."""
-    folder = bag or time.strftime('instseg_%Y%m%d_%H%M%S')
-    prefix = f'/{namespace.strip("/")}/' if namespace.strip('/') else '/'
+    """
+    Return the actions that record the topics of a namespace to a new folder.
+
+    `ros2 bag record` takes no namespace: where there is one, its node is named by it.
+    """
+    words = namespace.strip('/').split('/') if namespace.strip('/') else []
+    folder = bag or '_'.join(['instseg', *words, time.strftime('%Y%m%d_%H%M%S')])
+    prefix = ''.join(f'/{word}' for word in words) + '/'
     if Path(folder).exists():
         raise RuntimeError(f'bag: expected a folder that does not exist yet, got {folder}')
     return [
         LogInfo(msg=f'recording to {os.path.abspath(folder)}'),
         ExecuteProcess(cmd=['ros2', 'bag', 'record', '--storage', 'mcap', '--output', folder,
+                            '--node-name', '_'.join([*words, 'rosbag2_recorder']),
                             '--topics', *(topic if topic.startswith('/') else prefix + topic
                                           for topic in RECORDED)], output='screen')]

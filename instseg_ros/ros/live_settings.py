@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
-from instseg_ros.core.settings import Setting, Settings, SettingsError
+from instseg_ros.core.settings import Setting, Settings
+from instseg_ros.errors import SettingsError
 from rcl_interfaces.msg import (FloatingPointRange, IntegerRange, ParameterDescriptor,
                                 SetParametersResult)
 from rclpy.node import Node
@@ -40,9 +41,7 @@ class LiveSettings(Generic[SettingsT]):
         self._report = report
         self.current: SettingsT = self._chosen(node, kind)
         for declared in self._declared.values():
-            node.declare_parameter(declared.name,
-                                   as_parameter(getattr(self.current, declared.name)),
-                                   describe(declared), ignore_override=True)
+            _declare(node, declared, getattr(self.current, declared.name))
         # After the declarations, which would otherwise pass through the check one by one.
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._apply)
@@ -67,10 +66,18 @@ class LiveSettings(Generic[SettingsT]):
             return kind()
 
     def in_own_type(self, parameter: Parameter) -> Parameter:
-        """Return a parameter with 1 as 1.0 where a number is declared: rclpy refuses an int."""
+        """
+        Return a parameter in the type that is declared, where that is what is meant.
+
+        rclpy refuses 1 for 1.0, and an empty list comes as one of any type, or as no value.
+        """
         declared = self._declared.get(parameter.name)
         if declared and declared.kind is float and type(parameter.value) is int:
             return Parameter(parameter.name, value=float(parameter.value))
+        if declared and declared.kind is tuple and (
+                parameter.value is None or not isinstance(parameter.value, str)
+                and isinstance(parameter.value, Sequence) and len(parameter.value) == 0):
+            return Parameter(parameter.name, Parameter.Type.INTEGER_ARRAY, [])
         return parameter
 
     def refusal(self, parameters: Iterable[Parameter]) -> str:
@@ -96,9 +103,19 @@ class LiveSettings(Generic[SettingsT]):
         self.current = self._proposed(parameters)
 
 
-def as_parameter(value: Any) -> Any:
-    """Return a setting's value as a parameter's value: rclpy wants lists."""
-    return list(value) if isinstance(value, tuple) else value
+def _declare(node: Node, declared: Setting, value: Any) -> None:
+    """Declare a setting as a parameter of its own type, whatever the command line says."""
+    descriptor = describe(declared)
+    if declared.kind is not tuple:
+        node.declare_parameter(declared.name, value, descriptor, ignore_override=True)
+        return
+    # An empty list would be declared as one of bytes: the type first, then the value, and only
+    # then read-only.
+    kind = Parameter.Type.INTEGER_ARRAY
+    node.declare_parameter(declared.name, kind, ParameterDescriptor(), ignore_override=True)
+    Node.set_parameters_atomically(node, [Parameter(declared.name, kind, list(value))])
+    descriptor.type = kind.value
+    node.set_descriptor(declared.name, descriptor)
 
 
 def describe(declared: Setting) -> ParameterDescriptor:
@@ -106,9 +123,7 @@ def describe(declared: Setting) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         name=declared.name, read_only=not declared.live,
         description=declared.doc + (f' [{declared.unit}]' if declared.unit else ''),
-        additional_constraints=declared.expectation,
-        # An empty list has no type of its own in ROS: ours is checked by the settings.
-        dynamic_typing=declared.kind is tuple)
+        additional_constraints=declared.expectation)
     if declared.kind is int and declared.low is not None and declared.high is not None:
         descriptor.integer_range = [IntegerRange(
             from_value=int(declared.low), to_value=int(declared.high), step=1)]

@@ -6,6 +6,7 @@ import gc
 from importlib import import_module
 from itertools import takewhile
 import os
+import re
 import signal
 import sys
 import threading
@@ -52,6 +53,14 @@ def command(program: str) -> list[str]:
             f'import sys; from {__name__} import {program}; sys.exit({program}())']
 
 
+def _refusal(error: Exception) -> str:
+    """Return what rclpy says of arguments that it does not take, without its sources' lines."""
+    text = re.sub(r',? at /\S+|failed to initialize rcl: |Error: Expected lexeme.*', '',
+                  str(error))
+    return ('expected arguments such as --ros-args -p NAME:=VALUE -r OLD:=NEW -r __ns:=/ROBOT '
+            f'--params-file FILE --log-level info; {" ".join(text.split())}')
+
+
 def _run(*names: str) -> int:
     """Run nodes until Ctrl-C, SIGTERM or a shutdown of ROS; no traceback for any of them."""
     # Importing takes a second, in which Ctrl-C must not end in a traceback either.
@@ -74,7 +83,10 @@ def _run(*names: str) -> int:
     os.environ.update(transport_variables(os.environ))
     classes = [getattr(import_module(f'.{name}', __package__), _NODES[name]) for name in names]
     # rclpy's own handler would take the context away from a callback that is publishing.
-    rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    except Exception as error:  # of its C library, which has no public names
+        sys.exit(f'{names[0]}: {_refusal(error)}')
     stopping = threading.Event()
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: stopping.set())
@@ -82,7 +94,9 @@ def _run(*names: str) -> int:
     nodes: list[Any] = []
     try:
         for kind in classes:
-            nodes.append(kind())
+            # Those that start after the camera are the ones that it waits for.
+            options = {'followers': names[1:]} if kind.__name__ == 'CameraNode' else {}
+            nodes.append(kind(**options))
             executor.add_node(nodes[-1])
         # What was imported stays: searching it for garbage again and again costs frames 20 ms.
         gc.collect()

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from domain_coordinator import domain_id
+from instseg_ros.messages import topics
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -56,8 +57,8 @@ class PipelineProbe(Node):
         self._tracked: dict[int, int] = {}
         self._ids: dict[int, list[str]] = {}
         # The probe must not be what loses frames: it asks for reliable delivery.
-        self.create_subscription(Image, 'camera/image_raw', self._on_frame, OFFERED)
-        self.create_subscription(Detection2DArray, 'tracker/tracks', self._on_tracks, OFFERED)
+        self.create_subscription(Image, topics.IMAGE, self._on_frame, OFFERED)
+        self.create_subscription(Detection2DArray, topics.TRACKS, self._on_tracks, OFFERED)
 
     def _on_frame(self, message: Image, info: dict[str, Any]) -> None:
         self._sent[stamp_to_ns(message.header.stamp)] = _Sent(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Generic
 
-from instseg_ros.core.settings import SettingsError
+from instseg_ros.errors import SettingsError
 from rcl_interfaces.msg import Parameter, ParameterEvent
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python

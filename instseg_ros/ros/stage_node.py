@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic
 
+from instseg_ros.errors import MessageError
+from instseg_ros.messages.stamps import stamp_ns
+from instseg_ros.reference import STAGES
 import numpy as np
 import numpy.typing as npt
-from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.msg import ParameterEvent, SetParametersResult
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (DurabilityPolicy, qos_profile_parameter_events, QoSProfile,
+                       ReliabilityPolicy)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from .conversions import array_to_compressed, array_to_image, ConversionError
+from .conversions import array_to_compressed, array_to_image
+from .followers import PUBLISHERS, SUBSCRIBERS
 from .health import Health
 from .live_settings import LiveSettings, SettingsT
 
@@ -48,7 +53,13 @@ class StageNode(Node, Generic[SettingsT]):
     def __init__(self, name: str, kind: type[SettingsT], **options: Any) -> None:
         super().__init__(name, **options)
         self.health = Health(self)
+        self.health.connections = self.connections
+        self._outputs: list[Publisher] = []
+        self._inputs: list[Subscription] = []
         self.live = LiveSettings(self, kind, self.health.problem)
+        self._events = self.create_publisher(
+            ParameterEvent, '/parameter_events', qos_profile_parameter_events,
+            event_callbacks=PublisherEventCallbacks(matched=self._tell_parameters))
 
     @property
     def settings(self) -> SettingsT:
@@ -56,21 +67,47 @@ class StageNode(Node, Generic[SettingsT]):
         return self.live.current
 
     def report_unknown_parameters(self) -> None:
-        """Name the parameters that were given but do not exist; call when all are declared."""
+        """
+        Name the parameters that were given but do not exist; call when all are declared.
+
+        A section ``/**`` and ``-p NAME:=VALUE`` of the pipeline reach every node of a process:
+        what another node of the package has is meant for that one.
+        """
+        of_others = {s.name for stage in STAGES.values() for s in stage.declared()}
         for name in self._parameter_overrides:
-            if not self.has_parameter(name) and not name.startswith(_QOS_IN_FILE):
+            if not (self.has_parameter(name) or name in of_others
+                    or name.startswith(_QOS_IN_FILE)):
                 own = ', '.join(s.name for s in type(self.settings).declared())
                 self.health.problem(f'expected one of {own}; got a value for it, which is ignored',
                                     f'parameter {name}')
+
+    def connections(self) -> dict[str, str]:
+        """Return how many publishers each input has, and subscribers each output that has any."""
+        counts = {PUBLISHERS + s.topic_name: s.get_publisher_count() for s in self._inputs}
+        counts.update({SUBSCRIBERS + p.topic_name: count for p in self._outputs
+                       if (count := p.get_subscription_count())})
+        return {key: str(count) for key, count in counts.items()}
+
+    def _tell_parameters(self, event: Any) -> None:
+        """Tell a new subscriber, like a recorder, the parameters that are in force already."""
+        if event.current_count_change > 0:
+            message = ParameterEvent(node=self.get_fully_qualified_name())
+            message.stamp = self.get_clock().now().to_msg()
+            message.changed_parameters = [p.to_parameter_msg() for p in self._parameters.values()]
+            self._events.publish(message)
 
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
         """
         Set parameters as rclpy does, with our reason where the values are at fault.
 
         rclpy checks ranges and types before it asks the node, so a refusal of its own would
-        reach neither the log nor /diagnostics.
+        reach neither the log nor /diagnostics. What is read-only may be set to what it is: so
+        `ros2 param load` takes what `ros2 param dump` wrote.
         """
-        parameter_list = [self.live.in_own_type(p) for p in parameter_list]
+        given = [self.live.in_own_type(p) for p in parameter_list]
+        parameter_list = [p for p in given if not self._is_so_for_good(p)]
+        if given and not parameter_list:
+            return SetParametersResult(successful=True)
         unknown = [p.name for p in parameter_list if not self.has_parameter(p.name)]
         reason = (f'{unknown[0]}: no such parameter; `ros2 param list` names them' if unknown
                   else self.live.refusal(parameter_list))
@@ -78,6 +115,12 @@ class StageNode(Node, Generic[SettingsT]):
             self.health.problem(reason, 'parameter refused')
             return SetParametersResult(successful=False, reason=reason)
         return super().set_parameters_atomically(parameter_list)
+
+    def _is_so_for_good(self, parameter: Parameter) -> bool:
+        return (self.has_parameter(parameter.name)
+                and self.describe_parameter(parameter.name).read_only
+                and parameter.get_parameter_value()
+                == self.get_parameter(parameter.name).get_parameter_value())
 
     def offer(self, kind: type, topic: str, qos: QoSProfile = OFFERED,
               matched: Callable[[Any], None] | None = None) -> Publisher:
@@ -91,6 +134,7 @@ class StageNode(Node, Generic[SettingsT]):
         publisher = self.create_publisher(
             kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=PublisherEventCallbacks(incompatible_qos=mismatch, matched=matched))
+        self._outputs.append(publisher)
         return publisher
 
     def request(self, kind: type, topic: str, callback: Callable[[Any], None],
@@ -105,15 +149,20 @@ class StageNode(Node, Generic[SettingsT]):
         def guarded(message: Any) -> None:
             try:
                 callback(message)
-            except ConversionError as error:
-                self.health.problem(str(error), subscription.topic_name)
-                self.health.count('refused messages')
+            except MessageError as error:
+                self.health.refuse(str(error), stamp_ns(message), subscription.topic_name)
 
         subscription = self.create_subscription(
             kind, topic, guarded, qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=mismatch))
+        self._inputs.append(subscription)
         return subscription
+
+    def dismiss(self, subscription: Subscription) -> None:
+        """End a subscription that `request` made."""
+        self._inputs.remove(subscription)
+        self.destroy_subscription(subscription)
 
 
 class ImagePublisher:

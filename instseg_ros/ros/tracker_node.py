@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from instseg_ros.core import SegmentationSettings, Tracker, TrackingSettings
+from instseg_ros.errors import MessageError
+from instseg_ros.messages import topics
+from instseg_ros.messages.stamps import LateStamps, stamp_ns, StampPairing
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
-from .conversions import (detections_to_instances, image_to_array, instances_to_detections,
-                          stamp_to_ns)
-from .joining import StampJoin
+from .conversions import detections_to_instances, image_to_array, instances_to_detections
 from .remote_settings import RemoteSettings
 from .stage_node import StageNode
 
@@ -28,27 +29,36 @@ class TrackerNode(StageNode[TrackingSettings]):
         self._tracker = Tracker(self.settings)
         self._segmentation = RemoteSettings(
             self, 'instance_segmentation_node', SegmentationSettings, self._tracker.follow)
-        join = StampJoin(2, self._on_frame, self._on_incomplete)
-        self._tracks = self.offer(Detection2DArray, 'tracker/tracks')
+        self._pairing = StampPairing()
+        self._stamps = LateStamps()
+        self._tracks = self.offer(Detection2DArray, topics.TRACKS)
         self._detections = self.request(
-            Detection2DArray, 'instance_segmentation/detections', lambda m: join.add(0, m))
+            Detection2DArray, topics.DETECTIONS, lambda m: self._on_part(0, m))
         self._masks = self.request(
-            Image, 'instance_segmentation/instance_mask', lambda m: join.add(1, m))
+            Image, topics.INSTANCE_MASK, lambda m: self._on_part(1, m))
         self._reset = self.create_service(Trigger, '~/reset', self._on_reset)
         self.report_unknown_parameters()
 
+    def _on_part(self, topic: int, message: Any) -> None:
+        for _, parts in self._pairing.add(topic, stamp_ns(message), message):
+            if None in parts:
+                self._on_incomplete(parts)
+            else:
+                self._on_frame(*parts)
+
     def _on_frame(self, detections: Detection2DArray, mask: Image) -> None:
+        if self._stamps.late(stamp_ns(detections)):
+            raise MessageError('expected messages in the order of their stamps, one was overtaken')
         self._tracker.settings = self.settings
-        stamp_ns = stamp_to_ns(detections.header.stamp)
         labels = image_to_array(mask, '16UC1')
         instances = detections_to_instances(detections, labels)
-        ids = self._tracker.update(instances, stamp_ns)
+        ids = self._tracker.update(instances, stamp_ns(detections))
         if self._tracker.reset_cause:
             self.get_logger().info(f'every track was forgotten: {self._tracker.reset_cause}')
             self.health.count('resets')
         self._tracks.publish(instances_to_detections(
             instances, detections.header, [str(i) if i else '' for i in ids.tolist()]))
-        self.health.frame(stamp_ns)
+        self.health.frame(stamp_ns(detections))
 
     def _on_incomplete(self, parts: list[Any]) -> None:
         missing = self._detections if parts[0] is None else self._masks

@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 from importlib.util import find_spec
 import os
+import queue
+import signal
+import subprocess
+import threading
 import time
 
 import pytest
@@ -113,3 +117,68 @@ def rig(domain):
         rig = Rig()
         stack.callback(rig.close)
         yield rig
+
+
+class Program:
+    """A program of the package, read line by line."""
+
+    def __init__(self, name, *arguments):
+        from instseg_ros.ros.main import command
+        self._process = subprocess.Popen(
+            [*command(name), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._coming = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self.lines = []
+
+    def _read(self):
+        with self._process.stdout as output:
+            for line in output:
+                self._coming.put(line)
+        self._coming.put(None)
+
+    def until(self, part):
+        """Read until a line holds a part; fail when it does not come."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while (line := self._coming.get(timeout=TIMEOUT_S)) is not None:
+            self.lines.append(line)
+            if part in line:
+                return line
+            if time.monotonic() > deadline:
+                break
+        raise AssertionError(f'expected {part!r}, got {"".join(self.lines)}')
+
+    def end(self, how=signal.SIGINT):
+        """
+        End the program; return its exit code, the seconds it took and its last words.
+
+        None waits for one that ends by itself.
+        """
+        started = time.monotonic()
+        if how is not None:
+            self._process.send_signal(how)
+        code = self._process.wait(TIMEOUT_S)
+        seconds = time.monotonic() - started
+        self._reader.join()
+        while (line := self._coming.get(timeout=TIMEOUT_S)) is not None:
+            self.lines.append(line)
+        return code, seconds, ''.join(self.lines)
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+
+
+@pytest.fixture
+def start(domain):
+    programs = []
+
+    def start(*arguments):
+        programs.append(Program(*arguments))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.kill()

@@ -159,6 +159,7 @@ def test_fixed_and_live_parameters(rig, node):
         Parameter('width', value=128), Parameter('frame_rate', value=20.0),
         Parameter('inference_roi', value=[1, 2, 3])])
     assert not fixed.successful
+    assert camera_node.set_parameters([Parameter('width', value=64)])[0].successful, 'as it is'
     assert live.successful
     assert not wrong.successful
     assert 'expected x, y, width and height' in wrong.reason

@@ -2,10 +2,13 @@
 
 from instseg_ros.core import SegmentationSettings
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
+from instseg_ros.ros.stage_node import StageNode
 import pytest
+from rcl_interfaces.msg import ParameterEvent
 from rcl_interfaces.srv import (DescribeParameters, GetParameters, SetParameters,
                                 SetParametersAtomically)
 from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_parameter_events
 
 NODE = 'instance_segmentation_node'
 
@@ -94,3 +97,35 @@ def test_unknown_parameter_is_refused(rig, node):
 
 def test_parameters_of_rclpy_itself_pass(rig, node):
     assert set_parameters(rig, use_sim_time=True)[0].successful
+
+
+def test_empty_list_is_one_of_integers(rig, node):
+    values = rig.call(GetParameters, f'{NODE}/get_parameters',
+                      GetParameters.Request(names=['ignored_classes'])).values
+    assert values[0].type == Parameter.Type.INTEGER_ARRAY.value
+    described = rig.call(DescribeParameters, f'{NODE}/describe_parameters',
+                         DescribeParameters.Request(names=['ignored_classes'])).descriptors
+    assert described[0].type == Parameter.Type.INTEGER_ARRAY.value
+    # `ros2 param load` takes [] of a file for one of booleans.
+    empty = Parameter('ignored_classes', Parameter.Type.BOOL_ARRAY, []).to_parameter_msg()
+    assert set_parameters(rig, ignored_classes=[15])[0].successful
+    assert rig.call(SetParameters, f'{NODE}/set_parameters',
+                    SetParameters.Request(parameters=[empty])).results[0].successful
+    assert node.settings.ignored_classes == ()
+
+
+def test_new_recorder_hears_the_parameters_in_force(rig, node):
+    assert set_parameters(rig, size_threshold=77)[0].successful
+    events = rig.collect(ParameterEvent, '/parameter_events', qos_profile_parameter_events)
+    rig.until(lambda: any(e.node == '/' + NODE for e in events))
+    told = {p.name: p.value for e in events if e.node == '/' + NODE for p in e.changed_parameters}
+    assert told['size_threshold'].integer_value == 77
+    assert {s.name for s in SegmentationSettings.declared()} <= told.keys()
+
+
+def test_parameters_of_other_nodes_are_no_mistake(rig):
+    node = rig.add(StageNode(NODE, SegmentationSettings, parameter_overrides=[
+        Parameter('source', value='sample'), Parameter('sauce', value='sample')]))
+    node.report_unknown_parameters()
+    rig.until(lambda: any('parameter sauce: expected one of' in line for line in rig.logs))
+    assert not any('parameter source' in line for line in rig.logs)

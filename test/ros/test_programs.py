@@ -2,80 +2,17 @@
 
 import json
 from pathlib import Path
-import queue
+import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 
-from instseg_ros.ros.main import command
-from instseg_ros.topics import RECORDED
+from instseg_ros.messages.topics import RECORDED
 import pytest
 from rosbags.rosbag2 import Reader
 
-TIMEOUT_S = 30.0  # only a test that fails waits this long
 ROOT = Path(__file__).parent.parent.parent
 END_S = 2.0
-
-
-class Program:
-    """A program of the package, read line by line."""
-
-    def __init__(self, name, *arguments):
-        self._process = subprocess.Popen(
-            [*command(name), *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self._coming = queue.Queue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        self.lines = []
-
-    def _read(self):
-        with self._process.stdout as output:
-            for line in output:
-                self._coming.put(line)
-        self._coming.put(None)
-
-    def until(self, part):
-        """Read until a line holds a part; fail when it does not come."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while (line := self._coming.get(timeout=TIMEOUT_S)) is not None:
-            self.lines.append(line)
-            if part in line:
-                return line
-            if time.monotonic() > deadline:
-                break
-        raise AssertionError(f'expected {part!r}, got {"".join(self.lines)}')
-
-    def end(self, how=signal.SIGINT):
-        """End the program; return its exit code, the seconds it took and its last words."""
-        started = time.monotonic()
-        self._process.send_signal(how)
-        code = self._process.wait(TIMEOUT_S)
-        seconds = time.monotonic() - started
-        self._reader.join()
-        while (line := self._coming.get(timeout=TIMEOUT_S)) is not None:
-            self.lines.append(line)
-        return code, seconds, ''.join(self.lines)
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
-        self._reader.join()
-
-
-@pytest.fixture
-def start(domain):
-    programs = []
-
-    def start(*arguments):
-        programs.append(Program(*arguments))
-        return programs[-1]
-
-    yield start
-    for program in programs:
-        program.kill()
 
 
 @pytest.mark.parametrize('ending', [signal.SIGINT, signal.SIGTERM])
@@ -109,9 +46,30 @@ def test_parameters_that_are_wrong_are_named_and_the_node_runs(start, rig, tmp_p
                           for s in rig.diagnostics.get('robot/tracker_node', ())))
 
 
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['-p', 'source'], "'-p source'"), (['-r', 'one'], "'-r one'"), (['--nonsense'], '--nonsense'),
+    (['--params-file', '/absent.yaml'], '/absent.yaml'), (['--log-level', 'loud'], 'loud')])
+def test_arguments_that_are_wrong_end_in_a_sentence(start, arguments, said):
+    program = start('camera_node', '--ros-args', *arguments)
+    assert said in program.until('camera_node: expected arguments such as --ros-args')
+    code, _, rest = program.end(how=None)
+    assert code == 1
+    assert 'Traceback' not in rest
+    assert '/project/' not in rest, 'no lines of the sources of rcl'
+
+
+def test_parameters_of_one_node_reach_the_pipeline_without_a_warning(start, rig):
+    program = start('pipeline', '--ros-args', '-p', 'source:=synthetic', '-r', '__ns:=/robot')
+    line = program.until('the camera is open: synthetic')
+    assert re.match(r'\[INFO\] \[\d+\.\d{9}\] \[robot\.camera_node\]: ', line), line
+    rig.until(lambda: len(rig.diagnostics) == 4)
+    _, _, said = program.end()
+    assert 'WARN' not in said
+
+
 @pytest.mark.parametrize(('name', 'said'), [
     ('missing', 'there is nothing of that name'),
-    ('truncated', 'expected a whole'),
+    ('truncated', 'cut off: '),
     ('maskless', 'expected a topic camera/semantic_mask or camera/semantic_mask/compressed, '
      'got /camera/image_raw/compressed'),
 ])
@@ -135,7 +93,7 @@ def truncate(folder):
 
 
 def record_without_masks(folder):
-    from instseg_ros.interfaces import typestore
+    from instseg_ros.messages import typestore
     from rosbags.rosbag2 import StoragePlugin, Writer
     with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         writer.add_connection('/camera/image_raw/compressed', 'sensor_msgs/msg/CompressedImage',

@@ -1,13 +1,14 @@
 """The live nodes and `instseg process` give the same answer."""
 
-from instseg_ros.cameras.recording import find_sample, Recording
-from instseg_ros.interfaces import typestore
+from instseg_ros.cameras import CameraSettings, open_camera
+from instseg_ros.cameras.recording import find_sample
+from instseg_ros.messages import typestore
+from instseg_ros.messages.topics import DETECTIONS, INSTANCE_MASK, MASK, TRACKS
 from instseg_ros.recordings import Bag
 from instseg_ros.recordings.processing import Options, process
 from instseg_ros.ros.conversions import array_to_image, ns_to_stamp, stamp_to_ns
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.tracker_node import TrackerNode
-from instseg_ros.topics import DETECTIONS, INSTANCE_MASK, MASK, TRACKS
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -43,9 +44,7 @@ def played(rig, captures):
 
 
 def test_live_nodes_and_offline_processing_agree(rig, tmp_path):
-    recording = Recording(find_sample(), 'camera/image_raw', MASK)
-    captures = list(recording.captures())
-    recording.close()
+    captures = list(open_camera(CameraSettings(source='sample')).captures())
     live = played(rig, captures)
     process(find_sample(), tmp_path / 'out', Options(results_only=True))
     with Bag(tmp_path / 'out') as bag:

@@ -18,7 +18,7 @@ def typestore() -> Typestore:
 
     store = get_typestore(Stores.ROS2_JAZZY)
     types = {}
-    folder = resources.files(__package__) / 'vision_msgs' / 'msg'
+    folder = resources.files('instseg_ros') / 'interfaces' / 'vision_msgs' / 'msg'
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
         if file.name.endswith('.msg'):
             types.update(get_types_from_msg(file.read_text(),

@@ -14,12 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.instances import Instances
+from ..errors import MessageError
 
 Types = Mapping[str, Any]
-
-
-class MessageError(ValueError):
-    """Messages do not hold what they should; says what was expected and what came."""
 
 
 def instances_to_detections(types: Types, instances: Instances, header: Any,

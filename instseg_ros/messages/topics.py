@@ -6,8 +6,10 @@ LABEL_INFO = 'camera/label_info'
 CAMERA_INFO = 'camera/camera_info'
 DETECTIONS = 'instance_segmentation/detections'
 INSTANCE_MASK = 'instance_segmentation/instance_mask'
+DEBUG = 'instance_segmentation/debug'
 TRACKS = 'tracker/tracks'
 OVERLAY = 'overlay/image'
+CLASSES = 'overlay/classes'
 
 # Compressed where there is an image: about the size of the JPEGs.
 RECORDED = {
