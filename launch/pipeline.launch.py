@@ -12,7 +12,7 @@ def generate_launch_description():
         DeclareLaunchArgument(
             'source', default_value='',
             description="'imx500', 'synthetic', 'sample', or the path of a recording, a video, a "
-            "folder of images or a device; empty: as in params_file"),
+            'folder of images or a device; empty: as in params_file'),
         *shared_arguments(),
         DeclareLaunchArgument(
             'bag', default_value='',

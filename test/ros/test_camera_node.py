@@ -159,7 +159,9 @@ def test_fixed_and_live_parameters(rig, node):
         Parameter('width', value=128), Parameter('frame_rate', value=20.0),
         Parameter('inference_roi', value=[1, 2, 3])])
     assert not fixed.successful
-    assert camera_node.set_parameters([Parameter('width', value=64)])[0].successful, 'as it is'
+    as_it_is = rig.call(SetParameters, '/camera_node/set_parameters', SetParameters.Request(
+        parameters=[Parameter('width', value=64).to_parameter_msg()]))
+    assert as_it_is.results[0].successful
     assert live.successful
     assert not wrong.successful
     assert 'expected x, y, width and height' in wrong.reason

@@ -77,7 +77,8 @@ def test_bad_recording_is_named_and_the_node_runs(start, rig, tmp_path, name, sa
     folder = tmp_path / name
     {'missing': lambda: None, 'truncated': lambda: truncate(folder),
      'maskless': lambda: record_without_masks(folder)}[name]()
-    program = start('camera_node', '--ros-args', '-p', f'source:={folder}')
+    program = start('camera_node', '--ros-args', '-p', f'source:={folder}',
+                    '-p', 'wait_timeout:=0.5')
     assert str(folder) in program.until(said)
     rig.until(lambda: any(said in s.message for s in rig.diagnostics.get('camera_node', ())))
     code, seconds, _ = program.end()
