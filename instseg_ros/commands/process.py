@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--results-only', action='store_true',
                         help='leave the recorded messages out of OUT')
     parser.add_argument('--overlays', action='store_true', help='write overlay/image too')
-    parser.add_argument('--csv', metavar='FILE', type=Path, help='a line per instance')
+    parser.add_argument('--csv', metavar='FILE', type=Path,
+                        help='a line per instance, with x, y and speed on the floor where the '
+                             'camera is calibrated and its pose is known')
     parser.add_argument('--coco', metavar='FILE', type=Path,
                         help='COCO results with run-length masks')
     parser.add_argument('--mp4', metavar='FILE', type=Path, help='video of the overlays')
@@ -57,13 +59,15 @@ def run(options: argparse.Namespace) -> int:
     if options.workers < 0:
         raise SettingsError(f'--workers: expected an integer from 0, got {options.workers}')
     settings = read_settings(options.params, options.set, (
-        'instance_segmentation_node', 'tracker_node', 'overlay_node', 'camera_node'))
+        'instance_segmentation_node', 'tracker_node', 'overlay_node', 'ground_node',
+        'camera_node'))
     camera = settings['camera_node']
     with Progress('frames') as progress:
         summary = process(options.source, options.out, Options(
             settings['instance_segmentation_node'], settings['tracker_node'],
-            settings['overlay_node'], workers=options.workers, results_only=options.results_only,
-            overlays=options.overlays, csv=options.csv, coco=options.coco, mp4=options.mp4,
+            settings['overlay_node'], settings['ground_node'], workers=options.workers,
+            results_only=options.results_only, overlays=options.overlays, csv=options.csv,
+            coco=options.coco, mp4=options.mp4,
             **{'image': camera.recorded_image, 'mask': camera.recorded_mask, **topics},
             reorder_window=camera.reorder_window, labels_file=camera.labels_file), progress)
     print(f'{options.out}: {summary.frames} frames, {summary.instances} instances, '

@@ -10,6 +10,14 @@ DEBUG = 'instance_segmentation/debug'
 TRACKS = 'tracker/tracks'
 OVERLAY = 'overlay/image'
 CLASSES = 'overlay/classes'
+OBJECTS = 'ground/objects'
+OBSTACLES = 'ground/obstacles'
+FREE_SPACE = 'ground/free_space'
+FOOTPRINTS = 'ground/footprints'
+TARGET = 'ground/target'
+MARKERS = 'ground/markers'
+TF = '/tf'
+TF_STATIC = '/tf_static'
 
 # Compressed where there is an image: about the size of the JPEGs.
 RECORDED = {
@@ -20,7 +28,10 @@ RECORDED = {
     DETECTIONS: 'vision_msgs/msg/Detection2DArray',
     f'{INSTANCE_MASK}/compressed': 'sensor_msgs/msg/CompressedImage',
     TRACKS: 'vision_msgs/msg/Detection2DArray',
+    OBJECTS: 'vision_msgs/msg/Detection3DArray',
+    TF: 'tf2_msgs/msg/TFMessage',
+    TF_STATIC: 'tf2_msgs/msg/TFMessage',
     '/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
     '/parameter_events': 'rcl_interfaces/msg/ParameterEvent',
 }
-LATCHED = {LABEL_INFO}
+LATCHED = {LABEL_INFO, TF_STATIC}

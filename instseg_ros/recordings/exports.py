@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,22 +17,31 @@ from ..core.instances import Instances
 from ..errors import RecordingError
 
 COLUMNS = ('frame', 'stamp_ns', 'label', 'track_id', 'class_id', 'class_name', 'score', 'area',
-           'cx', 'cy', 'w', 'h', 'theta', 'x0', 'y0', 'x1', 'y1')
+           'cx', 'cy', 'w', 'h', 'theta', 'x0', 'y0', 'x1', 'y1', 'x', 'y', 'speed')
 
 
 class Export(Protocol):
     """Something that is written frame by frame."""
 
     def add(self, number: int, stamp_ns: int, instances: Instances, ids: Sequence[str],
-            masks: Sequence[str]) -> None:
-        """Write a frame; ``number`` counts from 0, ``masks`` are of :func:`run_lengths`."""
+            masks: Sequence[str], floor: npt.NDArray[np.float64] | None = None) -> None:
+        """
+        Write a frame.
+
+        ``number`` counts from 0, ``masks`` are of :func:`run_lengths`, ``floor`` has x, y and
+        speed of each instance on the floor, in metres and metres per second.
+        """
 
     def close(self) -> None:
         """Write what is left."""
 
 
 class CsvExport:
-    """One line per instance, with the columns :data:`COLUMNS`."""
+    """
+    One line per instance, with the columns :data:`COLUMNS`.
+
+    x, y and speed are on the floor, in metres, and empty where they are not known.
+    """
 
     def __init__(self, path: Path, names: Mapping[int, str]) -> None:
         self._names = names
@@ -40,7 +50,7 @@ class CsvExport:
         self._rows.writerow(COLUMNS)
 
     def add(self, number: int, stamp_ns: int, instances: Instances, ids: Sequence[str],
-            masks: Sequence[str]) -> None:
+            masks: Sequence[str], floor: npt.NDArray[np.float64] | None = None) -> None:
         """Write the lines of a frame."""
         for k in range(len(instances)):
             class_id = int(instances.class_ids[k])
@@ -48,7 +58,9 @@ class CsvExport:
                 number, stamp_ns, k + 1, ids[k], class_id, self._names.get(class_id, ''),
                 f'{instances.scores[k]:.6g}', int(instances.areas[k]),
                 *(f'{v:.6g}' for v in instances.oriented_boxes[k].tolist()),
-                *instances.boxes[k].tolist()))
+                *instances.boxes[k].tolist(),
+                *('' if np.isnan(v) else f'{v:.6g}'
+                  for v in (floor[k].tolist() if floor is not None else [math.nan] * 3))))
 
     def close(self) -> None:
         """Close the file."""
@@ -67,7 +79,7 @@ class CocoExport:
         self._between = '[\n'
 
     def add(self, number: int, stamp_ns: int, instances: Instances, ids: Sequence[str],
-            masks: Sequence[str]) -> None:
+            masks: Sequence[str], floor: npt.NDArray[np.float64] | None = None) -> None:
         """Write the entries of a frame."""
         height, width = instances.labels.shape
         for k, (x0, y0, x1, y1) in enumerate(instances.boxes.tolist()):

@@ -27,6 +27,7 @@ from .bag import Bag, COMPRESSED, IMAGE, LeftOut, Topic
 from .exports import CocoExport, CsvExport, Export, VideoExport
 from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, first_size,
                      Packed, Split, split_masks)
+from .ground import GroundStage, Placed, TYPES as GROUND_TYPES
 from .parameters import note_parameters, recorded_parameters
 from .timeline import Item, Timeline
 from .writer import aside, BagWriter
@@ -34,6 +35,7 @@ from ..cameras import CameraSettings
 from ..cameras.networks import load_labels
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
 from ..core.drawing import OverlaySettings
+from ..core.ground import GroundSettings
 from ..core.memory import InstanceMemory
 from ..errors import RecordingError
 from ..messages import topics
@@ -59,7 +61,7 @@ class Options:
 
     Attributes
     ----------
-    segmentation, tracking, overlay : Settings
+    segmentation, tracking, overlay, ground : Settings
         Settings of the stages.
     image, mask : str
         Topics, as :meth:`Bag.find` takes them; :data:`NO_FRAMES` for no frames.
@@ -81,6 +83,7 @@ class Options:
     segmentation: SegmentationSettings = field(default_factory=SegmentationSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     overlay: OverlaySettings = field(default_factory=OverlaySettings)
+    ground: GroundSettings = field(default_factory=GroundSettings)
     image: str = topics.IMAGE
     mask: str = topics.MASK
     reorder_window: float = CameraSettings.reorder_window
@@ -172,6 +175,7 @@ class _Frame:
     ids: list[str]
     described: Described | Future[Described]
     tracks: bytes
+    placed: Placed | None
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,11 @@ class _Run:
         self._image = self._find_frames()
         self._size = first_size(bag, self._image) if self._image else None
         self.names = load_labels(options.labels_file) or bag.class_names(self._mask.name)
-        self._outputs = self._name_outputs()
+        self._front = self._robot()
+        self._ground = GroundStage(bag, options.ground, self._front, self.names)
+        self._outputs = {own: self._front + own for own in (
+            DETECTIONS, INSTANCE_MASK + '/compressed', TRACKS, OVERLAY + '/compressed',
+            *(GROUND_TYPES if self._ground.active else ()))}
         self._copied: list[str] = []
         self._memory = InstanceMemory()
         self._tracker = Tracker(options.tracking)
@@ -254,15 +262,13 @@ class _Run:
         if self._apart_ns:
             notes.append(f'overlays: the stamps of frames and masks are up to '
                          f'{self._apart_ns / 1e6:.1f} ms apart; the nearest were taken')
-        return notes + self.left_out.lines()
+        return notes + self._ground.lines() + self.left_out.lines()
 
-    def _name_outputs(self) -> dict[str, str]:
-        """Return the topics of the results: below the robot's name, where the mask has one."""
+    def _robot(self) -> str:
+        """Return what is in front of the topics: the robot's name, where the mask has one."""
         name = self._mask.name.removesuffix('/compressed')
         robot = name.removesuffix(topics.MASK)
-        front = robot if robot != name else '/'
-        return {own: front + own for own in (
-            DETECTIONS, INSTANCE_MASK + '/compressed', TRACKS, OVERLAY + '/compressed')}
+        return robot if robot != name else '/'
 
     def declare(self, writer: BagWriter) -> list[str]:
         """Declare the topics of the new recording; returns those that cannot be copied."""
@@ -270,7 +276,8 @@ class _Run:
             **recorded_parameters(self._bag),
             'instance_segmentation_node': asdict(self._options.segmentation),
             'tracker_node': asdict(self._options.tracking),
-            'overlay_node': asdict(self._options.overlay)})
+            'overlay_node': asdict(self._options.overlay),
+            **({'ground_node': asdict(self._options.ground)} if self._ground.active else {})})
         left_out = []
         for name in () if self._options.results_only else self._bag.topics:
             if name.removesuffix('/compressed') in {
@@ -282,7 +289,8 @@ class _Run:
                 left_out.append(name)
         for own, name in self._outputs.items():
             if own != OVERLAY + '/compressed' or self._options.overlays:
-                writer.add_topic(name, COMPRESSED if own.endswith('/compressed') else ARRAY)
+                writer.add_topic(name, GROUND_TYPES.get(own) or (
+                    COMPRESSED if own.endswith('/compressed') else ARRAY))
         return left_out
 
     def items(self) -> Generator[_Item, None, None]:
@@ -302,8 +310,11 @@ class _Run:
                                   (INSTANCE_MASK + '/compressed', described.mask),
                                   (TRACKS, item.tracks)):
                 writer.write(self._outputs[name], item.time_ns, message)
+            for name, message in item.placed.messages if item.placed else ():
+                writer.write(self._outputs[name], item.time_ns, message)
             for export in exports:
-                export.add(item.number, item.stamp_ns, item.instances, item.ids, described.runs)
+                export.add(item.number, item.stamp_ns, item.instances, item.ids, described.runs,
+                           item.placed.floor if item.placed else None)
             self._progress(item.number + 1, self._mask.count)
         elif isinstance(item, _Overlay):
             drawn = item.drawn.result()
@@ -390,8 +401,10 @@ class _Run:
         self.instances += len(numbers)
         self.tracks.update(n for n in numbers if n)
         self.frames += 1
+        placed = (self._ground.place(instances, ids, stamp_ns, split.header[2])
+                  if self._ground.active else None)
         return _Frame(time_ns, self.frames - 1, stamp_ns, instances, ids, described,
-                      detections(instances, split.header, ids))
+                      detections(instances, split.header, ids), placed)
 
     def _draw(self, pairs: Iterable[tuple[int, list[Any]]], workers: Executor
               ) -> Iterator[_Overlay]:

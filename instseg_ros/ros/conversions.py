@@ -8,11 +8,11 @@ padding and byte order honoured. Every other encoding goes to cv_bridge, where i
 from __future__ import annotations
 
 import array
+from importlib import import_module
 import sys
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion
 from instseg_ros.core import Instances
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import detections as messages
@@ -21,16 +21,20 @@ import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-from vision_msgs.msg import (BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis,
-                             ObjectHypothesisWithPose, Point2D, Pose2D)
+from vision_msgs.msg import Detection2DArray
 
-# What the messages of instances are made of here; recordings make them of other classes.
-_TYPES = {
-    **{f'geometry_msgs/msg/{t.__name__}': t for t in (Point, Pose, PoseWithCovariance,
-                                                      Quaternion)},
-    **{f'vision_msgs/msg/{t.__name__}': t for t in (
-        BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose,
-        Point2D, Pose2D)}}
+
+class MessageTypes(dict[str, Any]):
+    """Message classes by their full names, imported when they are asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        package, _, kind = name.split('/')
+        self[name] = getattr(import_module(f'{package}.msg'), kind)
+        return self[name]
+
+
+# What results are made of here; recordings make them of other classes.
+TYPES = MessageTypes()
 
 
 def stamp_to_ns(stamp: Time) -> int:
@@ -107,9 +111,13 @@ def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> I
 
 
 def _to_bytes(pixels: npt.NDArray[Any]) -> array.array[int]:
-    """Return an array's bytes as rclpy wants them: bytes are checked one by one, 100x slower."""
+    return as_bytes(np.ascontiguousarray(pixels).data.cast('B'))
+
+
+def as_bytes(content: bytes | memoryview) -> array.array[int]:
+    """Return bytes as rclpy wants them: bytes are checked one by one, 100 times slower."""
     data = array.array('B')
-    data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
+    data.frombytes(content)
     return data
 
 
@@ -150,7 +158,7 @@ def instances_to_detections(instances: Instances, header: Header,
         Track id of each instance; '' where absent.
 
     """
-    return messages.instances_to_detections(_TYPES, instances, header, ids)
+    return messages.instances_to_detections(TYPES, instances, header, ids)
 
 
 def detections_to_instances(message: Detection2DArray,

@@ -82,7 +82,8 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
                 for node, parameters in chosen.items() if parameters}
     arguments += ['--params-file', _write(sections)]
     if given['tracker'] == 'false':
-        arguments += ['-r', f'overlay_node:{topics.TRACKS}:={topics.DETECTIONS}']
+        for node in ('overlay_node', 'ground_node'):
+            arguments += ['-r', f'{node}:{topics.TRACKS}:={topics.DETECTIONS}']
     return arguments
 
 

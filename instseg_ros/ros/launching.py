@@ -38,6 +38,7 @@ def shared_arguments() -> list[DeclareLaunchArgument]:
         switch('composed', 'false', 'All nodes in one process instead of one each'),
         switch('tracker', 'true', 'Follow the instances: ids that stay'),
         switch('overlay', 'true', 'Draw the result into the frames, for people'),
+        switch('ground', 'false', 'Place the tracks on the floor, in metres, for navigation'),
         switch('record', 'false', 'Record all topics with `ros2 bag record` (MCAP)'),
         DeclareLaunchArgument('log_level', default_value='info',
                               choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -70,7 +71,8 @@ def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> li
     actions: list[Action] = [SetEnvironmentVariable(name, value) for name, value
                              in transport_variables(context.environment).items()]
     programs = ['camera_node', 'instance_segmentation_node']
-    programs += [f'{name}_node' for name in ('tracker', 'overlay') if given[name] == 'true']
+    programs += [f'{name}_node' for name in ('tracker', 'overlay', 'ground')
+                 if given[name] == 'true']
     arguments = ros_arguments(given, camera, programs)
     processes = ([('pipeline', programs)] if given['composed'] == 'true'
                  else [(program, []) for program in programs])

@@ -14,7 +14,9 @@ from typing import Any
 
 _NODES = {'camera_node': 'CameraNode',
           'instance_segmentation_node': 'InstanceSegmentationNode',
-          'tracker_node': 'TrackerNode', 'overlay_node': 'OverlayNode'}
+          'tracker_node': 'TrackerNode', 'overlay_node': 'OverlayNode',
+          'ground_node': 'GroundNode'}
+_OPTIONAL = {'ground_node'}
 
 
 def camera_node() -> int:
@@ -37,14 +39,19 @@ def overlay_node() -> int:
     return _run('overlay_node')
 
 
+def ground_node() -> int:
+    """Run the ground node."""
+    return _run('ground_node')
+
+
 def pipeline() -> int:
-    """Run all nodes in one process, or those whose names are the arguments."""
+    """Run camera to overlay in one process, or the nodes whose names are the arguments."""
     # ROS's own arguments start with --ros-args, and come last.
     given = list(takewhile(lambda argument: argument != '--ros-args', sys.argv[1:]))
     unknown = [name for name in given if name not in _NODES]
     if unknown:
         sys.exit(f'pipeline: expected names out of {", ".join(_NODES)}, got {unknown[0]}')
-    return _run(*(given or _NODES))
+    return _run(*(given or [name for name in _NODES if name not in _OPTIONAL]))
 
 
 def command(program: str) -> list[str]:
