@@ -165,6 +165,10 @@ class Settings:
         """Return the value of a ROS parameter."""
         return getattr(self, field_of(name))
 
+    def values(self) -> dict[str, Any]:
+        """Return the value of every ROS parameter, by its name."""
+        return {name: self.value(name) for name in self.parameters()}
+
     def changed(self: _SettingsT, **changes: Any) -> _SettingsT:
         """Return a checked copy with ``changes``; unknown names raise SettingsError."""
         known = self.parameters()
