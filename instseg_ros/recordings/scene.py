@@ -17,7 +17,7 @@ from ..core.scene import Event, Scene, SceneSettings, Selected
 from ..errors import RecordingError
 from ..messages import typestore
 from ..messages.scene import CROSSINGS, EVENTS, SceneMessages, topics_of
-from ..messages.stamps import stamp_ns as stamp_of
+from ..messages.stamps import seconds, stamp_ns as stamp_of
 
 EVENT_COLUMNS = ('stamp_ns', 'time', 'selection', 'event', 'track_id', 'class_id', 'class_name',
                  'stay_s')
@@ -117,3 +117,31 @@ def read_events(bag: Bag) -> Iterator[RecordedEvent]:
         message: Any = bag.decode(topic, time_ns, data)
         for detection in message.detections:
             yield RecordedEvent(stamp_of(message), *wanted[topic], detection.id)
+
+
+def events_compared(a: Sequence[RecordedEvent], b: Sequence[RecordedEvent],
+                    same: Mapping[str, str]) -> list[str]:
+    """
+    Return where the events of two recordings differ, in words; nothing where neither has any.
+
+    Parameters
+    ----------
+    a, b : sequence of RecordedEvent
+        As :func:`read_events` yields them.
+    same : mapping of str to str
+        For each track of A the track of B that is the same object.
+
+    """
+    if not a and not b:
+        return []
+    left = {(e.stamp_ns, e.selection, e.kind, same.get(e.track_id, f'{e.track_id} of A')): e
+            for e in a}
+    right = {(e.stamp_ns, e.selection, e.kind, e.track_id): e for e in b}
+    both = left.keys() & right.keys()
+    lines = [f'events: {len(both)} in both, {len(left) - len(both)} only in A, '
+             f'{len(right) - len(both)} only in B']
+    other = [(key, side, own[key]) for side, own in (('A', left), ('B', right))
+             for key in own.keys() - both]
+    return lines + [f'{seconds(event.stamp_ns)}: {event.selection} {event.kind}, track '
+                    f'{event.track_id}, only in {side}'
+                    for _, side, event in sorted(other, key=lambda o: (o[0], o[1]))]

@@ -27,7 +27,6 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
 from .conversions import array_to_image, detections_to_instances, image_to_array, TYPES
 from .stage_node import LATCHED, OFFERED, REQUESTED, StageNode
 
-_TYPES = {**TYPES, COUNT: UInt32}
 _KINDS = {ARRAY: Detection2DArray, COUNT: UInt32}
 # What is saved around an event, besides the topics of the selections.
 _SAVED = {f'{topics.IMAGE}/compressed': CompressedImage, topics.CAMERA_INFO: CameraInfo,
@@ -51,7 +50,7 @@ class SceneNode(StageNode[SceneSettings]):
     def __init__(self, **options: Any) -> None:
         super().__init__('scene_node', SceneSettings, **options)
         self._scene = Scene(self.settings)
-        self._messages = SceneMessages(_TYPES)
+        self._messages = SceneMessages(TYPES)
         self._heatmap = Heatmap()
         self._heat_s = 0
         self._topics: dict[str, Publisher] = {}
