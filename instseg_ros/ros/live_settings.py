@@ -41,6 +41,7 @@ class LiveSettings(Generic[SettingsT]):
     def __init__(self, node: Node, kind: type[SettingsT], report: Callable[[str], None]) -> None:
         self._node = node
         self._declared: dict[str, Setting] = {}
+        self._declaring = False
         self._report = report
         self.current: SettingsT = self._chosen(node, kind)
         self._declare()
@@ -50,14 +51,18 @@ class LiveSettings(Generic[SettingsT]):
 
     def _declare(self) -> None:
         """Declare the parameters that there are now, and no others: some come with values."""
+        if self._declaring:
+            return  # each declaration calls back
+        self._declaring = True
         now = self.current.parameters()
         for name in self._declared.keys() - now.keys():
             self._node.undeclare_parameter(name)
-        new = {name: declared for name, declared in now.items() if name not in self._declared}
-        self._declared = {n: d for n, d in self._declared.items() if n in now}
-        for name, declared in new.items():
-            _declare(self._node, declared, self.current.value(name))
-        self._declared = now
+            del self._declared[name]
+        for name, declared in now.items():
+            if name not in self._declared:
+                _declare(self._node, declared, self.current.value(name))
+                self._declared[name] = declared
+        self._declaring = False
 
     def _chosen(self, node: Node, kind: type[SettingsT]) -> SettingsT:
         """Return the settings with the node's overrides, without those that are wrong."""
@@ -124,8 +129,7 @@ class LiveSettings(Generic[SettingsT]):
 
     def _apply(self, parameters: list[Parameter]) -> None:
         self.current = self._proposed(parameters)
-        if self.current.parameters().keys() != self._declared.keys():
-            self._declare()
+        self._declare()
 
 
 def _declare(node: Node, declared: Setting, value: Any) -> None:
