@@ -40,6 +40,7 @@ setup(
         'tracker_node = instseg_ros.ros.main:tracker_node',
         'overlay_node = instseg_ros.ros.main:overlay_node',
         'ground_node = instseg_ros.ros.main:ground_node',
+        'scene_node = instseg_ros.ros.main:scene_node',
         'pipeline = instseg_ros.ros.main:pipeline',
         'doctor = instseg_ros.commands.doctor:main',
     ]},

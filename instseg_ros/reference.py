@@ -8,6 +8,7 @@ from .cameras import CameraSettings
 from .core import SegmentationSettings, Settings, TrackingSettings
 from .core.drawing import OverlaySettings
 from .core.ground import GroundSettings
+from .core.scene import SceneSettings, Selection
 from .core.settings import Setting
 
 STAGES: dict[str, type[Settings]] = {
@@ -16,6 +17,7 @@ STAGES: dict[str, type[Settings]] = {
     'tracker_node': TrackingSettings,
     'overlay_node': OverlaySettings,
     'ground_node': GroundSettings,
+    'scene_node': SceneSettings,
 }
 _HEAD = '# Every parameter with its default; written from the declarations by scripts/reference.\n'
 

@@ -19,6 +19,7 @@ from ..messages.topics import IMAGE as FRAMES
 from ..recordings.bag import Bag, COMPRESSED, IMAGE
 from ..recordings.comparison import compare, Difference, draw, same_tracks
 from ..recordings.parameters import recorded_parameters
+from ..recordings.scene import events_compared, read_events
 from ..recordings.results import read_results, Result
 from ..recordings.writer import aside
 
@@ -47,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         for line in _parameters(a, b):
             print(line)
         for line in _in_all(differences, same):
+            print(line)
+        for line in events_compared(list(read_events(a)), list(read_events(b)), same):
             print(line)
         worst = _worst(differences, same, options.worst)
         for difference in worst:

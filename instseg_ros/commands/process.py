@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              'camera is calibrated and its pose is known')
     parser.add_argument('--coco', metavar='FILE', type=Path,
                         help='COCO results with run-length masks')
+    parser.add_argument('--scene', metavar='FILE', type=Path, action='append', default=[],
+                        help='ROS parameter file with selections of tracks, such as '
+                             'config/scene.yaml')
+    parser.add_argument('--events', metavar='FILE', type=Path,
+                        help='CSV with a line per event of the selections')
     parser.add_argument('--mp4', metavar='FILE', type=Path, help='video of the overlays')
 
 
@@ -58,16 +63,19 @@ def run(options: argparse.Namespace) -> int:
         topics[name] = topic
     if options.workers < 0:
         raise SettingsError(f'--workers: expected an integer from 0, got {options.workers}')
-    settings = read_settings(options.params, options.set, (
+    settings = read_settings([*options.params, *options.scene], options.set, (
         'instance_segmentation_node', 'tracker_node', 'overlay_node', 'ground_node',
-        'camera_node'))
+        'scene_node', 'camera_node'))
+    if options.events and not settings['scene_node'].named:
+        raise SettingsError('--events: expected selections, got none; --scene FILE names them')
     camera = settings['camera_node']
     with Progress('frames') as progress:
         summary = process(options.source, options.out, Options(
             settings['instance_segmentation_node'], settings['tracker_node'],
             settings['overlay_node'], settings['ground_node'], workers=options.workers,
             results_only=options.results_only, overlays=options.overlays, csv=options.csv,
-            coco=options.coco, mp4=options.mp4,
+            coco=options.coco, mp4=options.mp4, events=options.events,
+            scene=settings['scene_node'],
             **{'image': camera.recorded_image, 'mask': camera.recorded_mask, **topics},
             reorder_window=camera.reorder_window, labels_file=camera.labels_file), progress)
     print(f'{options.out}: {summary.frames} frames, {summary.instances} instances, '

@@ -28,6 +28,7 @@ class OverlaySettings(Settings):
         0.45, 'Opacity of the instance colours over the frame', low=0, high=1)
     show_boxes: bool = setting(True, 'Draw the oriented boxes')
     show_labels: bool = setting(True, 'Write class name, track id and score')
+    show_scene: bool = setting(True, 'Draw zones, lines and counts of scene_node')
     font_scale: float = setting(
         0.45, 'Size of the text, as a factor of the base size of the font', low=0.1, high=5)
     line_width: int = setting(2, 'Width of the lines of boxes', unit='px', low=1, high=20)
@@ -99,7 +100,7 @@ def draw_overlay(frame: npt.NDArray[np.uint8], instances: Instances, ids: Sequen
             class_id = int(instances.class_ids[k])
             words = [names.get(class_id, f'class {class_id}'), f'#{ids[k]}' if ids[k] else '',
                      f'{instances.scores[k]:.2f}']
-            _write(drawn, ' '.join(filter(None, words)), x0, y0, colours[k], settings.font_scale)
+            write(drawn, ' '.join(filter(None, words)), x0, y0, colours[k], settings.font_scale)
     return drawn
 
 
@@ -154,7 +155,7 @@ def enlarge(instances: Instances, size: tuple[int, int]) -> Instances:
     return replace(instances, labels=labels, areas=areas, boxes=boxes, oriented_boxes=oriented)
 
 
-def _write(image: npt.NDArray[np.uint8], text: str, x: int, y: int,
+def write(image: npt.NDArray[np.uint8], text: str, x: int, y: int,
            colour: tuple[int, int, int], scale: float) -> None:
     """Write text above a point, on a plate of the colour, moved into the image."""
     (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)

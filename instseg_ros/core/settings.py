@@ -11,8 +11,9 @@ from __future__ import annotations
 import array
 import dataclasses
 from dataclasses import dataclass
+from keyword import iskeyword
 import math
-from typing import Any, get_args, get_origin, get_type_hints, TypeVar
+from typing import Any, get_type_hints, TypeVar
 
 from ..errors import SettingsError
 
@@ -29,7 +30,7 @@ class Setting:
     Attributes
     ----------
     name : str
-        Field and ROS parameter name.
+        ROS parameter name: the field's, without the underscore behind a keyword of Python.
     kind : type
         ``bool``, ``int``, ``float``, ``str`` or ``tuple``.
     default : object
@@ -45,7 +46,7 @@ class Setting:
     live : bool
         False when a change needs a restart; such a ROS parameter is read-only.
     item : type
-        ``int`` or ``str``, of the elements of a tuple.
+        For a tuple, the type of its elements: ``int``, ``float`` or ``str``.
 
     """
 
@@ -66,7 +67,8 @@ class Setting:
         if self.choices:
             return 'one of ' + ', '.join(repr(c) for c in self.choices)
         kind = {bool: 'true or false', int: 'an integer', float: 'a number', str: 'a text',
-                tuple: 'a list of texts' if self.item is str else 'a list of integers'}[self.kind]
+                tuple: {int: 'a list of integers', float: 'a list of numbers',
+                        str: 'a list of texts'}[self.item]}[self.kind]
         if self.low is None and self.high is None:
             return kind
         low = '-inf' if self.low is None else f'{self.low:.10g}'
@@ -83,22 +85,32 @@ class Setting:
             The value is of another type or outside the limits.
 
         """
-        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
         if self.kind is tuple and isinstance(value, (list, tuple, array.array)):
-            value = tuple(value)
-        right_type = isinstance(value, self.kind)
-        if self.kind in (int, float):
-            right_type = right_type and not isinstance(value, bool) and math.isfinite(value)
+            value = tuple(self._converted(i, self.item) for i in value)
+            right_type = all(self._is(i, self.item) for i in value)
+        else:
+            value = self._converted(value, self.kind)
+            right_type = self.kind is not tuple and self._is(value, self.kind)
         items = value if self.kind is tuple and right_type else (value,)
-        if self.kind is tuple and right_type:
-            right_type = all(isinstance(i, self.item) and not isinstance(i, bool) for i in items)
         if (not right_type
                 or self.low is not None and any(i < self.low for i in items)
                 or self.high is not None and any(i > self.high for i in items)
                 or self.choices and value not in self.choices):
             raise SettingsError(f'{self.name}: expected {self.expectation}, got {value!r}')
         return value
+
+    @staticmethod
+    def _converted(value: Any, kind: type) -> Any:
+        """Return 1 as 1.0 where a number is declared."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return float(value) if kind is float and whole else value
+
+    @staticmethod
+    def _is(value: Any, kind: type) -> bool:
+        if kind in (int, float):
+            return (isinstance(value, kind) and not isinstance(value, bool)
+                    and math.isfinite(value))
+        return isinstance(value, kind)
 
 
 def setting(default: Any, doc: str, *, unit: str = '', low: float | None = None,
@@ -124,7 +136,8 @@ class Settings:
         """Check every field, then the settings as a whole."""
         for declared in self.declared():
             # The frozen dataclass is not built yet: an int given for a float is stored as one.
-            object.__setattr__(self, declared.name, declared.checked(getattr(self, declared.name)))
+            object.__setattr__(self, field_of(declared.name),
+                               declared.checked(self.value(declared.name)))
         self.check_whole()
 
     def check_whole(self) -> None:
@@ -134,16 +147,38 @@ class Settings:
     def declared(cls) -> tuple[Setting, ...]:
         """Return the declarations of all settings, in the order of the fields."""
         hints = get_type_hints(cls)
-        return tuple(
-            Setting(f.name, get_origin(hints[f.name]) or hints[f.name], f.default,
-                    item=next(iter(get_args(hints[f.name])), int), **f.metadata[_KEY])
-            for f in dataclasses.fields(cls))
+        declared = []
+        for field in dataclasses.fields(cls):
+            if _KEY in field.metadata:
+                hint = hints[field.name]
+                kind = getattr(hint, '__origin__', hint)
+                item = hint.__args__[0] if kind is tuple else int
+                declared.append(Setting(field.name.removesuffix('_'), kind, field.default,
+                                        item=item, **field.metadata[_KEY]))
+        return tuple(declared)
+
+    def parameters(self) -> dict[str, Setting]:
+        """Return the declaration of every ROS parameter, by its name."""
+        return {s.name: s for s in self.declared()}
+
+    def value(self, name: str) -> Any:
+        """Return the value of a ROS parameter."""
+        return getattr(self, field_of(name))
+
+    def values(self) -> dict[str, Any]:
+        """Return the value of every ROS parameter, by its name."""
+        return {name: self.value(name) for name in self.parameters()}
 
     def changed(self: _SettingsT, **changes: Any) -> _SettingsT:
         """Return a checked copy with ``changes``; unknown names raise SettingsError."""
-        known = {f.name for f in dataclasses.fields(self)}
+        known = self.parameters()
         for name in changes:
             if name not in known:
                 raise SettingsError(f'{name}: no such setting; known are '
                                     + ', '.join(sorted(known)))
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, **{field_of(n): v for n, v in changes.items()})
+
+
+def field_of(name: str) -> str:
+    """Return the field of a parameter: a keyword of Python has an underscore behind it."""
+    return f'{name}_' if iskeyword(name) else name

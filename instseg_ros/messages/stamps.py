@@ -53,7 +53,7 @@ class StampPairing:
 
     def __init__(self, count: int = 2, tolerance_ns: int = 0, capacity: int = 100) -> None:
         self.tolerance_ns = tolerance_ns
-        self._count = count
+        self.count = count
         self._capacity = capacity
         self._last_ns: list[int | None] = [None] * count
         self._frames: list[tuple[int, Any]] = []  # by stamp, as the sets are
@@ -92,14 +92,14 @@ class StampPairing:
                 self._late.add(stamp_ns)
             at = bisect_left(self._sets, stamp_ns, key=_stamp)
             if at == len(self._sets) or self._sets[at][0] != stamp_ns:
-                self._sets.insert(at, (stamp_ns, [None] * self._count))
+                self._sets.insert(at, (stamp_ns, [None] * self.count))
             self._sets[at][1][topic] = item
         return settled + list(self._settle())
 
     def flush(self) -> list[tuple[int, list[Any]]]:
         """Settle all that waits: nothing more will come."""
         settled = [*self._settle(final=True), *self._alone(None)]
-        self._last_ns = [None] * self._count
+        self._last_ns = [None] * self.count
         return settled
 
     def _settle(self, final: bool = False) -> Iterator[tuple[int, list[Any]]]:
@@ -146,7 +146,7 @@ class StampPairing:
         """Give up the frames before a stamp."""
         while self._frames and (before_ns is None or self._frames[0][0] < before_ns):
             stamp_ns, item = self._frames.pop(0)
-            yield stamp_ns, [item] + [None] * (self._count - 1)
+            yield stamp_ns, [item] + [None] * (self.count - 1)
 
 
 class StampOrder(Generic[_T]):

@@ -16,6 +16,7 @@ FREE_SPACE = 'ground/free_space'
 FOOTPRINTS = 'ground/footprints'
 TARGET = 'ground/target'
 MARKERS = 'ground/markers'
+HEATMAP = 'scene/heatmap'
 TF = '/tf'
 TF_STATIC = '/tf_static'
 

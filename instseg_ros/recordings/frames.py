@@ -17,6 +17,8 @@ from .timeline import Item
 from ..cameras.registration import register_mask
 from ..core.drawing import draw_overlay, OverlaySettings
 from ..core.instances import Instances
+from ..core.scene import SceneSettings, Selected
+from ..core.scene.drawing import Counts, draw_scene
 from ..core.segmentation import segment_instances, SegmentationSettings
 from ..errors import MessageError
 from ..messages import typestore
@@ -158,7 +160,8 @@ def detections(instances: Instances, header: Header, ids: Sequence[str] | None =
 
 
 def draw_frame(msgtype: str, frame: Item, stamp_ns: int, packed: Packed, ids: Sequence[str],
-               names: Mapping[int, str], settings: OverlaySettings, picture: bool) -> Drawn | str:
+               names: Mapping[int, str], settings: OverlaySettings, picture: bool,
+               scene: SceneSettings, selected: Mapping[str, Selected]) -> Drawn | str:
     """Draw the overlay of a recorded frame; where that cannot be, return the reason."""
     try:
         header, image = recorded_frame(msgtype, frame)
@@ -169,6 +172,9 @@ def draw_frame(msgtype: str, frame: Item, stamp_ns: int, packed: Packed, ids: Se
         return (f'expected a frame of {instances.labels.shape[1]}x{instances.labels.shape[0]} '
                 f'pixels like those before it, got {image.shape[1]}x{image.shape[0]}')
     drawn = draw_overlay(image, instances, ids, names, settings)
+    if settings.show_scene:
+        draw_scene(drawn, scene, {name: Counts(s.count, s.forward, s.backward)
+                                  for name, s in selected.items()}, settings.font_scale)
     header = (*divmod(stamp_ns, 10**9), header[2])  # that of the mask, as every result has it
     return Drawn(_compressed(encode(drawn, settings.jpeg_quality), 'bgr8', True, header),
                  drawn if picture else None)

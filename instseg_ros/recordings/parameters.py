@@ -12,6 +12,8 @@ import yaml
 
 from .bag import Bag
 from .writer import BagWriter
+from ..core.scene import SceneSettings
+from ..core.settings import Setting, Settings
 from ..errors import SettingsError
 from ..reference import STAGES
 
@@ -58,28 +60,42 @@ def read_settings(files: Sequence[Path] = (), assignments: Sequence[str] = (),
         A file is no parameter file, a name is unknown or a value may not be.
 
     """
-    chosen: dict[str, dict[str, Any]] = {node: {} for node in STAGES}
+    entries: list[tuple[list[str], str, Any, str]] = []
     for file in files:
         for pattern, name, value in _entries(file):
-            meant = _matching(pattern)
-            # What is meant for all nodes need not be known to ours.
-            if len(meant) == 1 or any(name == s.name for node in meant
-                                      for s in STAGES[node].declared()):
-                _choose(chosen, meant, name, value, f'{file}: {pattern}: ')
+            entries.append((_matching(pattern), name, value, f'{file}: {pattern}: '))
+    given: list[tuple[list[str], str, Any, str]] = []
     for assignment in assignments:
         name, equals, text = assignment.partition('=')
         if not equals:
             raise SettingsError(f'--set {assignment}: expected name=value')
-        node, dot, last = name.rpartition('.')
-        if dot and node not in STAGES:
-            raise SettingsError(f'--set {assignment}: expected one of {", ".join(STAGES)}, got '
-                                f'{node}')
+        first, dot, rest = name.partition('.')
+        node = first if dot and first in STAGES else ''
         try:
             value = yaml.load(text, _Loader)
         except yaml.YAMLError:
             value = text
-        _choose(chosen, [node] if dot else list(nodes), last, value, '--set ')
-    return {node: kind(**chosen[node]) for node, kind in STAGES.items()}
+        given.append(([node] if node else list(nodes), rest if node else name, value, '--set '))
+    known = {node: _known(node, kind, [*entries, *given]) for node, kind in STAGES.items()}
+    chosen: dict[str, dict[str, Any]] = {node: {} for node in STAGES}
+    for meant, name, value, where in entries:
+        # What is meant for all nodes need not be known to ours.
+        if len(meant) == 1 or any(name in known[node] for node in meant):
+            _choose(chosen, {node: known[node] for node in meant}, name, value, where)
+    for meant, name, value, where in given:
+        _choose(chosen, {node: known[node] for node in meant}, name, value, where)
+    return {node: kind().changed(**chosen[node]) for node, kind in STAGES.items()}
+
+
+def _known(node: str, kind: type[Settings], entries: Sequence[tuple[list[str], str, Any, str]]
+           ) -> dict[str, Setting]:
+    """Return the parameters of a node, those that the values of others bring included."""
+    known = kind().parameters()
+    own = {}
+    for meant, name, value, where in entries:
+        if node in meant and name in known:
+            own[name] = _checked(known[name], value, where)
+    return kind().changed(**own).parameters() if kind is SceneSettings else known
 
 
 def note_parameters(writer: BagWriter, parameters: Mapping[str, Mapping[str, Any]]) -> None:
@@ -108,19 +124,22 @@ def recorded_parameters(bag: Bag) -> dict[str, dict[str, Any]]:
     return noted
 
 
-def _choose(chosen: dict[str, dict[str, Any]], nodes: Sequence[str], name: str, value: Any,
-            where: str) -> None:
+def _choose(chosen: dict[str, dict[str, Any]], known: Mapping[str, Mapping[str, Setting]],
+            name: str, value: Any, where: str) -> None:
     """Note a value for the nodes that know its name; SettingsError when none does."""
-    known = {node: {s.name: s for s in STAGES[node].declared()} for node in nodes}
     if not any(name in settings for settings in known.values()):
         names = sorted(n for settings in known.values() for n in settings)
         raise SettingsError(f'{where}{name}: no such parameter; known are ' + ', '.join(names))
     for node, settings in known.items():
         if name in settings:
-            try:
-                chosen[node][name] = settings[name].checked(value)
-            except SettingsError as error:
-                raise SettingsError(f'{where}{error}') from error
+            chosen[node][name] = _checked(settings[name], value, where)
+
+
+def _checked(declared: Setting, value: Any, where: str) -> Any:
+    try:
+        return declared.checked(value)
+    except SettingsError as error:
+        raise SettingsError(f'{where}{error}') from error
 
 
 def _entries(file: Path) -> Iterator[tuple[str, str, Any]]:

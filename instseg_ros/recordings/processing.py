@@ -30,7 +30,8 @@ from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, 
 from .ground import GroundStage, Placed, TYPES as GROUND_TYPES
 from .parameters import note_parameters, recorded_parameters
 from .timeline import Item, Timeline
-from .writer import aside, BagWriter
+from .scene import EventTable, Happened, SceneStage
+from .writer import aside, BagWriter, offered_qos
 from ..cameras import CameraSettings
 from ..cameras.networks import load_labels
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
@@ -38,8 +39,10 @@ from ..core.class_names import VOC_NAMES
 from ..core.drawing import OverlaySettings
 from ..core.ground import GroundSettings
 from ..core.occlusion import InstanceMemory
+from ..core.scene import SceneSettings
 from ..errors import RecordingError
 from ..messages import topics
+from ..messages.scene import is_latched
 from ..messages.stamps import StampPairing
 from ..messages.topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
 
@@ -76,8 +79,10 @@ class Options:
         Leave the recorded messages out of the new recording.
     overlays : bool
         Write overlays too.
-    csv, coco, mp4 : Path or None
+    csv, coco, mp4, events : Path or None
         Exports.
+    scene : SceneSettings
+        Selections of tracks; none by default.
 
     """
 
@@ -95,6 +100,8 @@ class Options:
     csv: Path | None = None
     coco: Path | None = None
     mp4: Path | None = None
+    events: Path | None = None
+    scene: SceneSettings = field(default_factory=SceneSettings)
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,9 @@ def process(source: Path, out: Path, options: Options,
             open_files.callback(video.close)
         for export in exports:
             open_files.callback(export.close)
+        if options.events:
+            run.table = EventTable(finally_named.enter_context(aside(options.events)), run.names)
+            open_files.callback(run.table.close)
         try:
             for item in open_files.enter_context(closing(run.items())):
                 run.write(item, writer, exports, video)
@@ -177,6 +187,7 @@ class _Frame:
     described: Described | Future[Described]
     tracks: bytes
     placed: Placed | None
+    happened: Happened | None
 
 
 @dataclass(frozen=True)
@@ -206,9 +217,12 @@ class _Run:
         self.names = load_labels(options.labels_file) or bag.class_names(self._mask.name)
         self._front = self._robot()
         self._ground = GroundStage(bag, options.ground, self._front, self.names)
+        self._scene = SceneStage(options.scene, self.names) if options.scene.named else None
+        self._types = {**(GROUND_TYPES if self._ground.active else {}),
+                       **(self._scene.types if self._scene else {})}
         self._outputs = {own: self._front + own for own in (
             DETECTIONS, INSTANCE_MASK + '/compressed', TRACKS, OVERLAY + '/compressed',
-            *(GROUND_TYPES if self._ground.active else ()))}
+            *self._types)}
         self._copied: list[str] = []
         self._memory = InstanceMemory()
         self._tracker = Tracker(options.tracking)
@@ -217,6 +231,7 @@ class _Run:
         self._timelines = {topic.name: Timeline(topic.name, window_ns, self.left_out)
                            for topic in (self._mask, self._image) if topic}
         self._pairing = StampPairing(2, round(1e9 * options.overlay.stamp_tolerance))
+        self.table: EventTable | None = None
         self.overlays = self._paired = self._jpegs = self._apart_ns = 0
         self._invented: set[int] = set()
         self._time_ns = 0
@@ -278,7 +293,8 @@ class _Run:
             'instance_segmentation_node': asdict(self._options.segmentation),
             'tracker_node': asdict(self._options.tracking),
             'overlay_node': asdict(self._options.overlay),
-            **({'ground_node': asdict(self._options.ground)} if self._ground.active else {})})
+            **({'ground_node': asdict(self._options.ground)} if self._ground.active else {}),
+            **({'scene_node': self._options.scene.values()} if self._scene else {})})
         left_out = []
         for name in () if self._options.results_only else self._bag.topics:
             if name.removesuffix('/compressed') in {
@@ -290,8 +306,9 @@ class _Run:
                 left_out.append(name)
         for own, name in self._outputs.items():
             if own != OVERLAY + '/compressed' or self._options.overlays:
-                writer.add_topic(name, GROUND_TYPES.get(own) or (
-                    COMPRESSED if own.endswith('/compressed') else ARRAY))
+                writer.add_topic(name, self._types.get(own) or (
+                    COMPRESSED if own.endswith('/compressed') else ARRAY),
+                    (offered_qos(latched=True),) if is_latched(own) else None)
         return left_out
 
     def items(self) -> Generator[_Item, None, None]:
@@ -311,11 +328,14 @@ class _Run:
                                   (INSTANCE_MASK + '/compressed', described.mask),
                                   (TRACKS, item.tracks)):
                 writer.write(self._outputs[name], item.time_ns, message)
-            for name, message in item.placed.messages if item.placed else ():
+            for name, message in (*(item.placed.messages if item.placed else ()),
+                                  *(item.happened.messages if item.happened else ())):
                 writer.write(self._outputs[name], item.time_ns, message)
             for export in exports:
                 export.add(item.number, item.stamp_ns, item.instances, item.ids, described.runs,
                            item.placed.floor if item.placed else None)
+            if self.table and item.happened:
+                self.table.add(item.stamp_ns, item.happened.events)
             self._progress(item.number + 1, self._mask.count)
         elif isinstance(item, _Overlay):
             drawn = item.drawn.result()
@@ -405,8 +425,11 @@ class _Run:
         self.frames += 1
         placed = (self._ground.place(instances, ids, stamp_ns, split.header[2])
                   if self._ground.active else None)
+        happened = (self._scene.apply(instances, ids, stamp_ns, split.header[2],
+                                      placed.floor[:, :2] if placed else None)
+                    if self._scene else None)
         return _Frame(time_ns, self.frames - 1, stamp_ns, instances, ids, described,
-                      detections(instances, split.header, ids), placed)
+                      detections(instances, split.header, ids), placed, happened)
 
     def _draw(self, pairs: Iterable[tuple[int, list[Any]]], workers: Executor
               ) -> Iterator[_Overlay]:
@@ -419,7 +442,8 @@ class _Run:
                 yield _Overlay(result.time_ns, frame, workers.submit(
                     draw_frame, self._image.msgtype, frame, result.stamp_ns,
                     Packed(result.instances), result.ids, self.names, self._options.overlay,
-                    self._options.mp4 is not None))
+                    self._options.mp4 is not None, self._options.scene,
+                    result.happened.selected if result.happened else {}))
 
 
 def _without_labels(instances: Instances) -> Instances:

@@ -67,6 +67,13 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
         raise RuntimeError('params_file: expected a YAML file of ROS parameters, got '
                            f'{given["params_file"]!r}, which is no file')
     arguments = ['--params-file', given['params_file'], '--log-level', given['log_level']]
+    if 'scene_node' in programs:
+        if given['tracker'] == 'false':
+            raise RuntimeError('scene: expected tracker:=true, since selections are of tracks')
+        if not Path(given['scene_file']).is_file():
+            raise RuntimeError('scene_file: expected a YAML file of ROS parameters, got '
+                               f'{given["scene_file"]!r}, which is no file')
+        arguments[2:2] = ['--params-file', given['scene_file']]
     chosen: dict[str, dict[str, Any]] = {name: {} for name in programs}
     if given['use_sim_time']:
         for parameters in chosen.values():
@@ -74,7 +81,7 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
     chosen['camera_node'].update(_in_own_types({
         name: given[argument] for name, argument in camera.items()}))
     chosen['camera_node']['wait_for'] = ' '.join([
-        *(name for name in programs if name in ('instance_segmentation_node', 'tracker_node')),
+        *(name for name in programs if name in ('instance_segmentation_node', 'tracker_node', 'scene_node')),
         # What only the recorder subscribes to: it is there when these are.
         *(RECORDED_FIRST if given['record'] == 'true' else ())])
     namespace = absolute_namespace(given)

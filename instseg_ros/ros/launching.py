@@ -39,6 +39,10 @@ def shared_arguments() -> list[DeclareLaunchArgument]:
         switch('tracker', 'true', 'Follow the instances: ids that stay'),
         switch('overlay', 'true', 'Draw the result into the frames, for people'),
         switch('ground', 'false', 'Place the tracks on the floor, in metres, for navigation'),
+        switch('scene', 'false', 'Select tracks by zones, lines and relations, and count them'),
+        DeclareLaunchArgument(
+            'scene_file', default_value=get_package_share_directory('instseg_ros')
+            + '/config/scene.yaml', description='Parameters of scene_node (YAML)'),
         switch('record', 'false', 'Record all topics with `ros2 bag record` (MCAP)'),
         DeclareLaunchArgument('log_level', default_value='info',
                               choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -71,7 +75,7 @@ def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> li
     actions: list[Action] = [SetEnvironmentVariable(name, value) for name, value
                              in transport_variables(context.environment).items()]
     programs = ['camera_node', 'instance_segmentation_node']
-    programs += [f'{name}_node' for name in ('tracker', 'overlay', 'ground')
+    programs += [f'{name}_node' for name in ('tracker', 'overlay', 'ground', 'scene')
                  if given[name] == 'true']
     arguments = ros_arguments(given, camera, programs)
     processes = ([('pipeline', programs)] if given['composed'] == 'true'

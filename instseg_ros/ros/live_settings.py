@@ -13,7 +13,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 SettingsT = TypeVar('SettingsT', bound=Settings)
-_ARRAYS = {int: Parameter.Type.INTEGER_ARRAY, str: Parameter.Type.STRING_ARRAY}
+_ARRAYS = {int: Parameter.Type.INTEGER_ARRAY, float: Parameter.Type.DOUBLE_ARRAY,
+           str: Parameter.Type.STRING_ARRAY}
 
 
 class LiveSettings(Generic[SettingsT]):
@@ -38,33 +39,56 @@ class LiveSettings(Generic[SettingsT]):
     """
 
     def __init__(self, node: Node, kind: type[SettingsT], report: Callable[[str], None]) -> None:
-        self._declared = {s.name: s for s in kind.declared()}
+        self._node = node
+        self._declared: dict[str, Setting] = {}
+        self._declaring = False
         self._report = report
         self.current: SettingsT = self._chosen(node, kind)
-        for declared in self._declared.values():
-            _declare(node, declared, getattr(self.current, declared.name))
+        self._declare()
         # After the declarations, which would otherwise pass through the check one by one.
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._apply)
 
+    def _declare(self) -> None:
+        """Declare the parameters that there are now, and no others: some come with values."""
+        if self._declaring:
+            return  # each declaration calls back
+        self._declaring = True
+        now = self.current.parameters()
+        for name in self._declared.keys() - now.keys():
+            self._node.undeclare_parameter(name)
+            del self._declared[name]
+        for name, declared in now.items():
+            if name not in self._declared:
+                _declare(self._node, declared, self.current.value(name))
+                self._declared[name] = declared
+        self._declaring = False
+
     def _chosen(self, node: Node, kind: type[SettingsT]) -> SettingsT:
         """Return the settings with the node's overrides, without those that are wrong."""
-        chosen = {}
-        # rclpy has no public way to see overrides of undeclared parameters.
-        for name, override in node._parameter_overrides.items():
-            if name not in self._declared:
-                continue
-            # An empty list in a file or on the command line arrives as no value at all.
-            empty = override.value is None and self._declared[name].kind is tuple
+        chosen = kind()
+        taken: set[str] = set()
+        while True:
+            # Once more for the parameters that came with values of others.
+            known = chosen.parameters()
+            # rclpy has no public way to see overrides of undeclared parameters.
+            given = {name: o.value for name, o in node._parameter_overrides.items()
+                     if name in known and name not in taken}
+            if not given:
+                return chosen
+            taken |= given.keys()
+            changes = {}
+            for name, value in given.items():
+                # An empty list in a file or on the command line arrives as no value at all.
+                empty = value is None and known[name].kind is tuple
+                try:
+                    changes[name] = known[name].checked(() if empty else value)
+                except SettingsError as error:
+                    self._report(f'parameter {error}; the default is used')
             try:
-                chosen[name] = self._declared[name].checked(() if empty else override.value)
+                chosen = chosen.changed(**changes)
             except SettingsError as error:
-                self._report(f'parameter {error}; the default is used')
-        try:
-            return kind(**chosen)
-        except SettingsError as error:
-            self._report(f'parameters: {error}; the defaults are used')
-            return kind()
+                self._report(f'parameters: {error}; the defaults are used')
 
     def in_own_type(self, parameter: Parameter) -> Parameter:
         """
@@ -79,6 +103,9 @@ class LiveSettings(Generic[SettingsT]):
                 parameter.value is None or not isinstance(parameter.value, str)
                 and isinstance(parameter.value, Sequence) and len(parameter.value) == 0):
             return Parameter(parameter.name, _ARRAYS[declared.item], [])
+        if declared and declared.item is float and parameter.type_ == _ARRAYS[int]:
+            return Parameter(parameter.name, _ARRAYS[float],
+                             [float(v) for v in parameter.value])
         return parameter
 
     def refusal(self, parameters: Iterable[Parameter]) -> str:
@@ -102,6 +129,7 @@ class LiveSettings(Generic[SettingsT]):
 
     def _apply(self, parameters: list[Parameter]) -> None:
         self.current = self._proposed(parameters)
+        self._declare()
 
 
 def _declare(node: Node, declared: Setting, value: Any) -> None:

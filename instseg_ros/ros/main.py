@@ -15,8 +15,8 @@ from typing import Any
 _NODES = {'camera_node': 'CameraNode',
           'instance_segmentation_node': 'InstanceSegmentationNode',
           'tracker_node': 'TrackerNode', 'overlay_node': 'OverlayNode',
-          'ground_node': 'GroundNode'}
-_OPTIONAL = {'ground_node'}
+          'ground_node': 'GroundNode', 'scene_node': 'SceneNode'}
+_OPTIONAL = {'ground_node', 'scene_node'}
 
 
 def camera_node() -> int:
@@ -42,6 +42,11 @@ def overlay_node() -> int:
 def ground_node() -> int:
     """Run the ground node."""
     return _run('ground_node')
+
+
+def scene_node() -> int:
+    """Run the scene node."""
+    return _run('scene_node')
 
 
 def pipeline() -> int:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from instseg_ros.core.drawing import (draw_classes, draw_overlay, enlarge,
                                       OverlaySettings)
+from instseg_ros.core.scene import SceneSettings
+from instseg_ros.core.scene.drawing import Counts, draw_scene
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
 from instseg_ros.messages.encodings import read_mask
+from instseg_ros.messages.scene import is_latched, topics_of
 from instseg_ros.messages.stamps import seconds, stamp_ns, StampPairing
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
+from std_msgs.msg import UInt32
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from .conversions import detections_to_instances, image_to_array
+from .remote_settings import RemoteSettings
 from .stage_node import ImagePublisher, LATCHED, REQUESTED, StageNode
 
 
@@ -27,15 +34,36 @@ class OverlayNode(StageNode[OverlaySettings]):
         self._sizes: tuple[Any, ...] = ()  # of masks that are smaller or larger than their frames
         self._apart = False  # whether frames and masks had other stamps
         self._parts: list[Subscription] = []
+        self._counts: dict[str, Counts] = {}
+        self._counters: dict[str, Subscription] = {}
+        self._scene = SceneSettings()
         self.health.idle = 'nobody subscribes'
         self._overlay = ImagePublisher(self, topics.OVERLAY, 'bgr8', self._on_matched)
         self._classes = ImagePublisher(self, topics.CLASSES, 'bgr8', self._on_classes_matched)
         self._masks: Subscription | None = None
         self._labels = self.request(LabelInfo, topics.LABEL_INFO, self._on_names, LATCHED)
+        self._remote = RemoteSettings(self, 'scene_node', SceneSettings, self._on_scene)
         self.report_unknown_parameters()
 
     def _on_names(self, message: LabelInfo) -> None:
         self._names = {c.class_id: c.class_name for c in message.class_map}
+
+    def _on_scene(self, settings: SceneSettings) -> None:
+        """Listen to the counts of the selections that there are now."""
+        self._scene = settings
+        wanted = {topic: topic.split('/')[1:] for topic in topics_of(settings)
+                  if is_latched(topic)}
+        for topic in self._counters.keys() - wanted.keys():
+            self.dismiss(self._counters.pop(topic))
+        self._counts = {n: c for n, c in self._counts.items() if n in settings.named}
+        for topic, (name, what) in wanted.items():
+            if topic not in self._counters:
+                self._counters[topic] = self.request(
+                    UInt32, topic, partial(self._on_count, name, what.removesuffix('_count')),
+                    LATCHED)
+
+    def _on_count(self, name: str, what: str, message: UInt32) -> None:
+        self._counts[name] = replace(self._counts.get(name, Counts()), **{what: message.data})
 
     def _on_matched(self, _: Any) -> None:
         if self._overlay.wanted and not self._parts:
@@ -87,6 +115,8 @@ class OverlayNode(StageNode[OverlaySettings]):
             instances = enlarge(instances, (image.width, image.height))
         drawn = draw_overlay(frame, instances, [d.id for d in tracks.detections], self._names,
                              settings)
+        if settings.show_scene:
+            draw_scene(drawn, self._scene, self._counts, settings.font_scale)
         self._overlay.publish(drawn, mask.header)
         self._overlay.publish_compressed(drawn, mask.header, settings.jpeg_quality)
         self.health.frame(stamp_ns(mask))

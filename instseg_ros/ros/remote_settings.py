@@ -44,7 +44,7 @@ class RemoteSettings(Generic[SettingsT]):
         self._changed = changed
         self._current: SettingsT | None = None
         self._remote = f'{node.get_namespace().rstrip("/")}/{remote}'
-        self._names = [s.name for s in kind.declared()]
+        self._names = list(kind().parameters())
         self._events = ParameterEventHandler(node)
         self._events.add_parameter_event_callback(self._on_event)
         self._client = AsyncParameterClient(node, self._remote)
@@ -78,3 +78,7 @@ class RemoteSettings(Generic[SettingsT]):
         if settings != self._current:
             self._current = settings
             self._changed(settings)
+        # Some values bring parameters of their own.
+        known, self._names = set(self._names), list(settings.parameters())
+        if not set(self._names) <= known:
+            self._asked = self._client.get_parameters(self._names, self._on_answer)

@@ -77,7 +77,7 @@ class StageNode(Node, Generic[SettingsT]):
         for name in self._parameter_overrides:
             if not (self.has_parameter(name) or name in of_others
                     or name.startswith(_QOS_IN_FILE)):
-                own = ', '.join(s.name for s in type(self.settings).declared())
+                own = ', '.join(self.settings.parameters())
                 self.health.problem(f'expected one of {own}; got a value for it, which is ignored',
                                     f'parameter {name}')
 
@@ -138,8 +138,12 @@ class StageNode(Node, Generic[SettingsT]):
         return publisher
 
     def request(self, kind: type, topic: str, callback: Callable[[Any], None],
-                qos: QoSProfile = REQUESTED) -> Subscription:
-        """Create a subscription whose callback survives bad input; it is reported instead."""
+                qos: QoSProfile = REQUESTED, raw: bool = False) -> Subscription:
+        """
+        Create a subscription whose callback survives bad input; it is reported instead.
+
+        With ``raw`` the callback gets messages as bytes.
+        """
         def mismatch(event: Any) -> None:
             self.health.problem(
                 'the publisher offers less than this node asks for '
@@ -153,7 +157,7 @@ class StageNode(Node, Generic[SettingsT]):
                 self.health.refuse(str(error), stamp_ns(message), subscription.topic_name)
 
         subscription = self.create_subscription(
-            kind, topic, guarded, qos,
+            kind, topic, callback if raw else guarded, qos, raw=raw,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=mismatch))
         self._inputs.append(subscription)
