@@ -521,7 +521,7 @@ def main() -> None:
     cost()
     first = 0 if options.tuning else 100
     seeds, seconds = (range(first, first + 2), 12) if options.quick else (
-        range(first, first + 6), 40)
+        range(first, first + 4), 30)
     quality(seeds, seconds, not options.no_peers)
 
 
