@@ -23,7 +23,7 @@ setup(
     maintainer_email='maintainers@users.noreply.github.com',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['interfaces/vision_msgs/*.json', 'interfaces/vision_msgs/msg/*.msg']},
+    package_data={NAME: ['interfaces/*/*.json', 'interfaces/*/msg/*.msg']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
@@ -42,5 +42,6 @@ setup(
         'ground_node = instseg_ros.ros.main:ground_node',
         'scene_node = instseg_ros.ros.main:scene_node',
         'pipeline = instseg_ros.ros.main:pipeline',
+        'doctor = instseg_ros.commands.doctor:main',
     ]},
 )

@@ -1,18 +1,16 @@
 """
-Learn the few numbers of the splitter and of the scores from masks with known instances.
+Learn the weights of the cut criterion and of the scores from masks with known instances.
 
-``python benchmarks/learn.py`` learns on one half of the images of ``../shared/data/masks`` and
+``python benchmarks/learn.py [cuts|scores]`` learns on one half of ``../shared/data/masks`` and
 tests on the other, both ways round, then learns on all; it prints what belongs into
-``necks.ALLOWED``, ``splitting.ALLOWED`` and ``scores.WEIGHTS``. ``learn.py scores`` learns only
-the last.
+``instseg_ros/core/segmentation/algorithm.py``.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from pathlib import Path
 import sys
-import zlib
 
 import cv2
 import numpy as np
@@ -20,145 +18,115 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.core import necks, scores, splitting  # noqa: E402, I100
-from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402
-from instseg_ros.core.components import components  # noqa: E402
-from instseg_ros.core.segmentation import classes, MAX_INSTANCES, may_be_cut  # noqa: E402
-from quality import KINDS, load, overlaps, panoptic_quality, roc_area  # noqa: E402
+from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402, I100
+from instseg_ros.core.segmentation import algorithm, scores, segment  # noqa: E402
+from instseg_ros.core.segmentation.class_masks import classes  # noqa: E402
+from instseg_ros.core.segmentation.components import components  # noqa: E402
+from instseg_ros.core.segmentation.merging import merge  # noqa: E402
+from instseg_ros.core.segmentation.watershed import basin_graphs, upsampled  # noqa: E402
+from metrics import Example, load, MATCH, overlap, roc_area  # noqa: E402
 
-SETTINGS = SegmentationSettings()
-# Steps of the search, halved in each round, in the order of ALLOWED; hills have the first four.
-STEPS = (0.1, 2.0, 2.0, 0.06, 0.25)
-START = (0.5, -7.0, 4.0, 0.0, 0.0)
-
-
-def half(name: str) -> int:
-    """Return which half an image belongs to."""
-    return zlib.crc32(name.encode()) % 2
+# Pixels below which instances are dropped: the small pieces of a network are no matter of cuts.
+SIZES = {'coco_voc20': 20, 'nuclei': 20, 'coco_voc20_network': 300}
+# Steps of the search, halved in each round.
+STEPS = {'limit': 0.15, 'whole_concavity': 2.0, 'parts_concavity': 2.0, 'size_ratio': 0.06,
+         'elongation': 0.7}
 
 
-def survey_all(kind: str) -> list:
+def survey(example: Example, size: int) -> list:
     """
-    Return what does not depend on the numbers, image by image.
+    Return what does not depend on the weights, component by component.
 
-    Each image is (half, number of true instances, components); each component is (pixels of its
-    true instances, what there is to cut or None, tables). What there is to cut is the survey of
-    a hollow component, with the pixels of each hill and each true instance for tables, or the
-    component, with the true instance of each pixel of its box.
+    Each is (pixels of its true instances, whether they are of its class, its region graph or
+    None, pixels of each region and each true instance).
     """
-    images = []
-    for name, mask, instances, class_ids in load(kind):
-        sizes = np.bincount(instances.ravel(), minlength=len(class_ids) + 1)
-        rows = []
-        for _, binary, x, y in classes(mask, SETTINGS):
-            for component in components(binary, SETTINGS.size_threshold):
-                x0, y0, x1, y1 = component.box
-                here = component.inside[1:-1, 1:-1] != 0
-                true = instances[y + y0:y + y1, x + x0:x + x1][here]
-                ids, local = np.unique(true, return_inverse=True)
-                counts = np.bincount(local)
-                cut, table = None, counts[None]
-                if may_be_cut(component, SETTINGS):
-                    if component.hollow:
-                        cut, = splitting.survey([component])
-                        hills = splitting.spread(cut.basins, here.shape)[here]
-                        table = np.bincount(hills * len(ids) + local, minlength=(
-                            len(cut.regions) + 1) * len(ids)).reshape(-1, len(ids))
-                    else:
-                        cut, table = component, np.zeros(here.shape, np.intp)
-                        table[here] = local
-                rows.append((sizes[ids], cut, table))
-        images.append((half(name), len(class_ids), rows))
-    return images
-
-
-def parted(cut, table: np.ndarray, count: int, threshold: float) -> np.ndarray:
-    """Return the pixels of each part of a component and each of its ``count`` true instances."""
-    least = SETTINGS.size_threshold
-    if isinstance(cut, splitting.Survey):
-        parts = splitting.join(cut, threshold, least)
-        tables = np.zeros((len(parts) + 1, count), np.int64)
-        np.add.at(tables, parts.group, table)
-        return tables[1:]
-    if cut is None:
-        return table
-    x, y, _, _ = cut.box
+    sizes = np.bincount(example.instances.ravel(), minlength=len(example.class_ids) + 1)
+    true_class = np.concatenate([[0], example.class_ids])
     rows = []
-    for piece in necks.split([cut], threshold, least, MAX_INSTANCES):
-        x0, y0, x1, y1 = piece.component.box
-        here = piece.component.inside[1:-1, 1:-1] != 0
-        rows.append(np.bincount(table[y0 - y:y1 - y, x0 - x:x1 - x][here], minlength=count))
-    return np.array(rows)
+    for class_id, binary, x, y in classes(example.mask, SegmentationSettings()):
+        found = list(components(binary, size))
+        doubtful = [one for one in found if one.area >= 2 * size and not one.is_solid]
+        graphs = dict(zip(doubtful, basin_graphs(doubtful), strict=True))
+        for component in found:
+            x0, y0, x1, y1 = component.box
+            here = component.inside[1:-1, 1:-1] != 0
+            ids, true = np.unique(example.instances[y + y0:y + y1, x + x0:x + x1][here],
+                                  return_inverse=True)
+            graph = graphs.get(component)
+            regions = np.zeros(len(true), np.int64) if graph is None else upsampled(
+                graph.labels, here.shape)[here].astype(np.int64)
+            table = np.zeros((int(regions.max()) + 1 if graph is None else len(graph.regions) + 1,
+                              len(ids)), np.int64)
+            np.add.at(table, (regions, true), 1)
+            rows.append((sizes[ids], true_class[ids] == class_id, graph, table))
+    return rows
 
 
-def quality(images: list, threshold: float, part: int | None = None) -> float:
-    """Return the panoptic quality that the present numbers give on one half, or on all."""
-    hits = total = false = missed = 0
-    for which, count, rows in images:
-        if part is not None and which != part:
+def quality(surveys: dict, kind: str, dist_threshold: float, half: int | None) -> float:
+    """Return the panoptic quality that the present weights give, of cells and without heads."""
+    total = found = true = 0
+    for example, rows in surveys[kind]:
+        if half is not None and example.half != half:
             continue
-        found = 0
-        for wholes, cut, table in rows:
-            tables = parted(cut, table, len(wholes), threshold)
-            iou = (tables / (tables.sum(1, keepdims=True) + wholes - tables)).max(axis=1)
-            iou = iou[tables.sum(1) >= SETTINGS.size_threshold]
-            found += np.count_nonzero(iou > 0.5)
-            total += iou[iou > 0.5].sum()
-            false += np.count_nonzero(iou <= 0.5)
-        hits += found
-        missed += count - found
-    return total / (hits + false / 2 + missed / 2)
+        true += len(example.class_ids)
+        for sizes, own, graph, table in rows:
+            tables = table
+            if graph is not None:
+                parts = merge(graph, dist_threshold, SIZES[kind])
+                tables = np.zeros((len(parts) + 1, table.shape[1]), np.int64)
+                np.add.at(tables, parts.part_of, table)
+                tables = tables[tables.sum(axis=1) >= SIZES[kind]]
+            iou = (tables / (tables.sum(axis=1, keepdims=True) + sizes - tables) * own).max(axis=1)
+            found += len(iou)
+            total += iou[iou > MATCH].sum()
+    return 2 * total / (found + true)
 
 
-def goodness(surveys: dict, part: int | None) -> float:
-    """Return what is made as large as possible: both kinds well, neither badly."""
-    photos = quality(surveys['coco_voc20'], 0.5, part)
-    nuclei = quality(surveys['nuclei'], 0.5, part)
-    tuned = max(quality(surveys['nuclei'], t, part) for t in (0.6, 0.8))
-    return photos + nuclei + tuned / 2 - max(0, 0.72 - photos) - max(0, 0.89 - nuclei)
+def goodness(surveys: dict, half: int | None) -> float:
+    """Return what is made as large as possible: all kinds, nuclei at a high threshold too."""
+    return (sum(quality(surveys, kind, 0.5, half) for kind in SIZES)
+            + quality(surveys, 'nuclei', 0.7, half) / 2)
 
 
-def search(surveys: dict, module, part: int | None) -> tuple[float, ...]:
-    """Return the best numbers of a module: one after the other, with ever smaller steps."""
-    def tried(numbers: list[float]) -> float:
-        module.ALLOWED = tuple(numbers)
-        return goodness(surveys, part)
-
-    numbers = list(START[:len(module.ALLOWED)])
-    best = tried(numbers)
+def search(surveys: dict, half: int | None) -> None:
+    """Set the best weights: one after the other, with ever smaller steps."""
+    best = goodness(surveys, half)
     for scale in (1, 0.5, 0.25):
-        for k, step in enumerate(STEPS[:len(numbers)]):
+        for name, step in STEPS.items():
             for sign in (1, -1):
                 start = best
                 while True:
-                    other = list(numbers)
-                    other[k] += sign * step * scale
-                    value = tried(other)
+                    before = algorithm.ALGORITHM
+                    algorithm.ALGORITHM = replace(
+                        before, **{name: getattr(before, name) + sign * step * scale})
+                    value = goodness(surveys, half)
                     if value <= best + 1e-5:
+                        algorithm.ALGORITHM = before
                         break
-                    numbers, best = other, value
+                    best = value
                 if best > start:
                     break
-    return tuple(round(n, 3) for n in numbers)
 
 
 def learn_cuts() -> None:
     """Print what is learned about cuts."""
-    surveys = {kind: survey_all(kind) for kind in KINDS}
+    surveys = {kind: [(example, survey(example, size)) for example in load(kind)]
+               for kind, size in SIZES.items()}
+    start = algorithm.ALGORITHM
 
-    def tell(title: str, part: int | None) -> None:
-        print(title, f'necks {necks.ALLOWED}, hills {splitting.ALLOWED}', *(
-            f'{kind} ' + ' '.join(f'{t}: {quality(surveys[kind], t, part):.4f}'
-                                  for t in (0.4, 0.5, 0.6, 0.7, 0.8, 1.0))
-            for kind in KINDS), sep='\n  ', flush=True)
+    def tell(title: str, half: int | None) -> None:
+        print(title, {name: round(getattr(algorithm.ALGORITHM, name), 3) for name in STEPS}, *(
+            f'{kind} {threshold}: {quality(surveys, kind, threshold, half):.4f}'
+            for kind, threshold in (*((kind, 0.5) for kind in SIZES), ('nuclei', 0.7))),
+            sep='\n  ', flush=True)
 
-    for part in (0, 1, None):
-        tell('in use, ' + ('all' if part is None else f'half {part}'), part)
-    for part in (0, 1, None):
-        for module in (necks, splitting):
-            module.ALLOWED = search(surveys, module, None if part is None else 1 - part)
-        tell('all' if part is None else f'learned on half {1 - part}, tested on half {part}',
-             part)
+    for half in (0, 1, None):
+        tell('in use, ' + ('all' if half is None else f'half {half}'), half)
+    for half in (0, 1, None):
+        algorithm.ALGORITHM = start
+        search(surveys, None if half is None else 1 - half)
+        tell('all' if half is None else f'learned on half {1 - half}, tested on half {half}', half)
+    algorithm.ALGORITHM = start
 
 
 def logistic(features: np.ndarray, right: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -174,44 +142,47 @@ def logistic(features: np.ndarray, right: np.ndarray, weights: np.ndarray) -> np
 
 def learn_scores() -> None:
     """Print what is learned about scores, and how well it tells right from wrong."""
-    rows = {kind: [] for kind in KINDS}
     seen = []
     original = scores.scores
-    from instseg_ros.core import segmentation
 
-    def watched(*a):
-        seen.append(np.stack([np.ones(len(a[0])), *scores.features(*a)], axis=1))
-        return original(*a)
+    def watched(*measures):
+        seen.append(np.stack([np.ones(len(measures[0])), *scores.features(*measures)], axis=1))
+        return original(*measures)
 
-    segmentation.scores = watched
-    for kind in KINDS:
-        for name, mask, instances, class_ids in load(kind):
-            result = segment_instances(mask, SETTINGS)
-            iou = overlaps(result.labels, result.class_ids, instances, class_ids)
-            right = (iou > 0.5).any(axis=1)
-            rows[kind] += [(half(name), r, *f) for r, f in zip(right, seen[-1], strict=True)]
-    segmentation.scores = original
+    segment.scores = watched
+    rows = {kind: [] for kind in SIZES}
+    for kind, size in SIZES.items():
+        for example in load(kind):
+            result = segment_instances(example.mask, SegmentationSettings(size_threshold=size))
+            right = (overlap(result.labels, result.class_ids, example).iou > MATCH).any(axis=1)
+            rows[kind] += [(example.half, r, *f) for r, f in zip(right, seen[-1], strict=True)]
+    segment.scores = original
     data = {kind: np.array(values, float) for kind, values in rows.items()}
+    counts = {'coco_voc20': 3000, 'nuclei': 1000, 'coco_voc20_network': 1000}
 
-    def fit(part: int | None) -> np.ndarray:
-        chosen = [d if part is None else d[d[:, 0] == part] for d in data.values()]
+    def fit(half: int | None) -> np.ndarray:
+        chosen = {kind: d if half is None else d[d[:, 0] == half] for kind, d in data.items()}
         # Photos count threefold: nearly every nucleus is right.
-        weights = np.concatenate([np.full(len(d), w / len(d))
-                                  for d, w in zip(chosen, (3000, 1000), strict=True)])
-        every = np.concatenate(chosen)
+        weights = np.concatenate([np.full(len(d), counts[kind] / len(d))
+                                  for kind, d in chosen.items()])
+        every = np.concatenate(list(chosen.values()))
         return logistic(every[:, 2:], every[:, 1], weights)
 
-    for part in (0, 1):
-        answer = fit(1 - part)
-        print(f'scores learned on half {1 - part}, tested on half {part}:', *(
-            f'{kind} {roc_area(d[d[:, 0] == part][:, 2:] @ answer, d[d[:, 0] == part][:, 1]):.3f}'
-            for kind, d in data.items()))
-    print('scores, all:', np.round(fit(None), 2).tolist())
+    def tell(title: str, answer: np.ndarray, half: int | None) -> None:
+        print(title, np.round(answer, 2).tolist(), *(
+            f'{kind} {roc_area(d[:, 2:] @ answer, d[:, 1]):.3f}' for kind, d in (
+                (kind, d if half is None else d[d[:, 0] == half]) for kind, d in data.items())))
+
+    for half in (0, 1, None):
+        tell('scores in use,', np.array(algorithm.ALGORITHM.score_weights), half)
+    for half in (0, 1):
+        tell(f'scores learned on half {1 - half}, tested on half {half}:', fit(1 - half), half)
+    tell('scores, all:', fit(None), None)
 
 
 if __name__ == '__main__':
     cv2.setNumThreads(1)
-    assert math.isfinite(panoptic_quality([np.eye(1)]))
     if 'scores' not in sys.argv[1:]:
         learn_cuts()
-    learn_scores()
+    if 'cuts' not in sys.argv[1:]:
+        learn_scores()

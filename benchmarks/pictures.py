@@ -14,8 +14,8 @@ sys.path.insert(0, str(ROOT))
 from instseg_ros.cameras.synthetic import CLASS_NAMES, SyntheticScene  # noqa: E402, I100
 from instseg_ros.core import segment_instances, SegmentationSettings, Segmenter  # noqa: E402
 from instseg_ros.core import Tracker, TrackingSettings  # noqa: E402
-from instseg_ros.core.debug_view import debug_view  # noqa: E402
 from instseg_ros.core.drawing import draw_overlay, OverlaySettings  # noqa: E402
+from instseg_ros.core.segmentation.debug_view import debug_view  # noqa: E402
 
 PICTURES = ROOT / 'docs' / 'images'
 MASKS = ROOT.parent / 'shared' / 'data' / 'masks'
@@ -53,6 +53,33 @@ def followed(shown: tuple[float, ...] = (5.2, 5.4, 5.7, 6.3)) -> np.ndarray:
     return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
 
 
+def post() -> np.ndarray:
+    """Return a bar that passes behind a lamp post: its ids, and in red the box of its track."""
+    tracker, tiles = Tracker(TrackingSettings()), []
+    settings = SegmentationSettings(dist_threshold=0, size_threshold=1)
+    for i, x in enumerate(range(10, 100, 5)):
+        mask = np.zeros((110, 220), np.uint8)
+        mask[40:70, x:x + 60] = 15
+        mask[:, 85:91] = 0
+        found = segment_instances(mask, settings)
+        ids = tracker.update(found, i * 50_000_000)
+        if x not in (15, 45, 70, 95):
+            continue
+        picture = np.full((110, 220, 3), 245, np.uint8)
+        picture[:, 85:91] = 150
+        for label, number in enumerate(ids.tolist(), 1):
+            picture[found.labels == label] = (190, 140, 60) if number else (205, 200, 190)
+        picture = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+        for x0, y0, x1, y1 in (2 * tracker.tracks().boxes).round().astype(int).tolist():
+            cv2.rectangle(picture, (x0, y0), (x1, y1), (40, 40, 220), 2)
+        for (x0, y0, x1, y1), number in zip(found.boxes.tolist(), ids.tolist(), strict=True):
+            cv2.putText(picture, str(number or '-'), (x0 + x1 - 8, y0 + y1 + 8),
+                        cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 0, 0), 2, cv2.LINE_AA)
+        tiles.append(cv2.copyMakeBorder(picture, 2, 2, 2, 2, cv2.BORDER_CONSTANT,
+                                        value=(255, 255, 255)))
+    return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
 def meeting() -> np.ndarray:
     """Return two people who pass each other: above without memory, below with it."""
     scene, rows = SyntheticScene(640, 480, seed=3), []
@@ -70,9 +97,70 @@ def meeting() -> np.ndarray:
     return np.vstack(rows)
 
 
+def noisy() -> np.ndarray:
+    """Return two discs with a thin bridge between them, and specks."""
+    mask = np.zeros((240, 360), np.uint8)
+    cv2.circle(mask, (95, 120), 62, 15, -1)
+    cv2.circle(mask, (265, 120), 62, 15, -1)
+    mask[117:123, 95:265] = 15
+    for x, y in np.random.default_rng(3).integers((5, 5), (355, 235), (25, 2)):
+        mask[y - 2:y + 3, x - 2:x + 3] = 15
+    return mask
+
+
+def coloured(mask: np.ndarray, settings: SegmentationSettings) -> np.ndarray:
+    """Return the instances of a mask in colours."""
+    view = debug_view(mask, settings)
+    grey = np.where(mask[..., None] > 0, np.uint8(60), np.uint8(0)).repeat(3, axis=2)
+    return np.where(view.merged.any(axis=2, keepdims=True), view.merged, grey)
+
+
+def before_and_after(mask: np.ndarray, before: dict, after: dict) -> np.ndarray:
+    """Return the instances with some settings and with others, side by side, with titles."""
+    tiles = []
+    for changes in (before, after):
+        tile = coloured(mask, SegmentationSettings(**changes))
+        scale = 300 / tile.shape[0]
+        tile = cv2.resize(tile, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+        tile = cv2.copyMakeBorder(tile, 26, 4, 4, 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        shown = {name: list(value) if isinstance(value, tuple) else value
+                 for name, value in changes.items() if before.get(name) != after.get(name)}
+        cv2.putText(tile, ', '.join(f'{name}: {value}' for name, value in shown.items()), (6, 18),
+                    cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+        tiles.append(tile)
+    return np.hstack(tiles)
+
+
+def parameters() -> None:
+    """Write a picture for each knob of the segmentation, from the masks of the tests."""
+    def mask(kind: str, name: str) -> np.ndarray:
+        return np.load(ROOT / 'test' / 'masks' / kind / f'{name}.npz')['semantic']
+
+    people = mask('coco_voc20_network', '000000475546')
+    street = mask('coco_voc20', '000000252639')
+    opened = {'size_threshold': 20, 'erosion_iteration': 4}
+    for name, image, before, after in (
+            ('dist_threshold', mask('nuclei', '5ddbfba251948431'),
+             {'dist_threshold': 0.3, 'size_threshold': 20},
+             {'dist_threshold': 0.7, 'size_threshold': 20}),
+            ('size_threshold', noisy(),
+             {'size_threshold': 1}, {'size_threshold': -1}),
+            ('upright_classes', people, {'upright_classes': ()},
+             {'upright_classes': ('person',)}),
+            ('erosion', noisy(), {**opened, 'erosion_iteration': 0, 'dist_threshold': 0.0},
+             {**opened, 'dist_threshold': 0.0}),
+            ('dilate', noisy(), {**opened, 'dist_threshold': 0.0, 'dilate_iteration': 0},
+             {**opened, 'dist_threshold': 0.0, 'dilate_iteration': 5}),
+            ('ignored_classes', street, {'ignored_classes': ()}, {'ignored_classes': (7,)})):
+        cv2.imwrite(str(PICTURES / 'parameters' / f'{name}.png'),
+                    before_and_after(image, before, after))
+    cv2.imwrite(str(PICTURES / 'heads.png'), debug_view(people, SegmentationSettings()).mosaic)
+
+
 def main() -> None:
     """Write all pictures."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / 'parameters').mkdir(parents=True, exist_ok=True)
+    parameters()
     masks = {'drawn': drawn()}
     for kind, name in (('nuclei', None), ('coco_voc20', '000000053731')):
         files = sorted((MASKS / kind).glob('*.npz'))
@@ -81,8 +169,9 @@ def main() -> None:
             masks[kind] = np.load(chosen[0])['semantic']
     for name, mask in masks.items():
         cv2.imwrite(str(PICTURES / f'{name}.png'),
-                    debug_view(mask, SegmentationSettings()).mosaic)
+                    debug_view(mask, SegmentationSettings(size_threshold=20)).mosaic)
     cv2.imwrite(str(PICTURES / 'tracking.jpg'), followed())
+    cv2.imwrite(str(PICTURES / 'tracking_post.png'), post())
     cv2.imwrite(str(PICTURES / 'memory.png'), meeting())
 
 

@@ -1,16 +1,16 @@
 """
-How well class masks are split: panoptic quality beside other splitters, scores, oriented boxes.
+How well class masks are split, beside other splitters; scores; oriented boxes.
 
-``python benchmarks/quality.py [--only-ours]`` reads ``../shared/data/masks``. Panoptic quality is
-the sum of the IoU of matches over (matches + half the false + half the missed), over all images
-together; an instance matches a true one of its class with IoU > 0.5.
+``python benchmarks/quality.py [--only-ours]`` reads ``../shared/data/masks`` and writes
+``benchmarks/results/quality.json``, from which ``benchmarks/tables.py`` makes the tables of the
+documentation.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
 import itertools
+import json
 import math
 from pathlib import Path
 import sys
@@ -23,71 +23,36 @@ sys.path.insert(0, str(ROOT))
 
 from instseg_ros.cameras.synthetic import SyntheticScene  # noqa: E402, I100
 from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402
+from metrics import Example, load, MATCH, overlap, quality, roc_area  # noqa: E402
 
-KINDS = ('coco_voc20', 'nuclei')
-DRAWN = 'synthetic scene'  # which nothing is learned from
-
-
-def load(kind: str) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield name, class mask, true instances and their classes of every image of a kind."""
-    if kind == DRAWN:
-        for seed, moment in itertools.product(range(12), np.arange(1, 12, 1.7)):
-            scene = SyntheticScene(seed=seed).at(float(moment))
-            yield str(seed), scene.mask, scene.labels.astype(np.int64), scene.class_ids
-        return
-    folder = ROOT.parent / 'shared' / 'data' / 'masks' / kind
-    files = sorted(folder.glob('*.npz'))
-    if not files:
-        raise FileNotFoundError(f'{folder}: no masks')
-    for file in files:
-        data = np.load(file)
-        yield (file.stem, data['semantic'], data['instances'].astype(np.int64),
-               data['class_ids'])
+KINDS = ('coco_voc20', 'nuclei', 'coco_voc20_network')
+DRAWN = 'drawn street'
+# Of true masks every small piece is a piece of an object; a network leaves false ones.
+SIZES = {'coco_voc20': 20, 'nuclei': 20, 'coco_voc20_network': -1, DRAWN: 20}
 
 
-def overlaps(labels: np.ndarray, class_ids: np.ndarray, true: np.ndarray,
-             true_class_ids: np.ndarray) -> np.ndarray:
-    """Return the IoU of every instance with every true one, 0 for other classes."""
-    n, m = len(class_ids), len(true_class_ids)
-    table = np.bincount(labels.ravel().astype(np.int64) * (m + 1) + true.ravel(),
-                        minlength=(n + 1) * (m + 1)).reshape(n + 1, m + 1)
-    both = table[1:, 1:]
-    either = table[1:].sum(1)[:, None] + table[:, 1:].sum(0) - both
-    return both / np.maximum(either, 1) * (
-        np.asarray(class_ids)[:, None] == np.asarray(true_class_ids))
+def drawn_street() -> list[Example]:
+    """Return moments of drawn scenes, which nothing is learned from."""
+    return [Example(f'{seed} {moment}', scene.mask, scene.labels.astype(np.int64),
+                    scene.class_ids)
+            for seed, moment in itertools.product(range(12), np.arange(1, 12, 1.7))
+            for scene in (SyntheticScene(seed=seed).at(float(moment)),)]
 
 
-def panoptic_quality(tables: Iterable[np.ndarray]) -> float:
-    """Return the panoptic quality of the tables of :func:`overlaps` of many images."""
-    total = matched = found = true = 0
-    for iou in tables:
-        hits = iou[iou > 0.5]
-        total, matched = total + hits.sum(), matched + len(hits)
-        found, true = found + iou.shape[0], true + iou.shape[1]
-    return float(total / ((found + true) / 2)) if found + true else 0.0
-
-
-def roc_area(values: np.ndarray, right: np.ndarray) -> float:
-    """Return how often a right instance has a higher value than a wrong one, ties half."""
-    right = np.asarray(right, bool)
-    ranks = np.searchsorted(np.sort(values), values) + np.searchsorted(
-        np.sort(values), values, side='right')
-    n, m = np.count_nonzero(right), np.count_nonzero(~right)
-    return float((ranks[right].sum() / 2 - n * n / 2) / (n * m)) if n * m else math.nan
-
-
-def evaluate(kind: str, segment) -> tuple[float, float, float]:
-    """Return panoptic quality, its mean over images, and the ROC area of the scores."""
-    tables, values, right = [], [], []
-    for _, mask, true, true_class_ids in load(kind):
-        labels, class_ids, scores = segment(mask)
-        tables.append(overlaps(labels, class_ids, true, true_class_ids))
+def evaluate(examples: list[Example], segment) -> dict[str, float]:
+    """Return panoptic quality of all and of each half, what matched, ROC area of the scores."""
+    overlaps, values = [], []
+    for example in examples:
+        labels, class_ids, scores = segment(example.mask)
+        overlaps.append(overlap(labels, class_ids, example))
         values.append(scores)
-        right.append((tables[-1] > 0.5).any(axis=1))
-    values, right = np.concatenate(values), np.concatenate(right)
-    return (panoptic_quality(tables),
-            float(np.mean([panoptic_quality([t]) for t in tables if t.size or sum(t.shape)])),
-            roc_area(values, right))
+    halves = [quality(one for one, example in zip(overlaps, examples, strict=True)
+                      if example.half == half).pq for half in (0, 1)]
+    every = quality(overlaps)
+    right = np.concatenate([(one.iou > MATCH).any(axis=1) for one in overlaps])
+    return {'pq': every.pq, 'half 0': halves[0], 'half 1': halves[1], 'matched': every.matched,
+            'true': every.true, 'merged': every.merged,
+            'roc area': roc_area(np.concatenate(values), right)}
 
 
 def ours(**settings):
@@ -99,21 +64,6 @@ def ours(**settings):
         return result.labels, result.class_ids, result.scores
 
     return segment
-
-
-def pieces(mask: np.ndarray):
-    """Return the plain 8-connected components of at least 30 pixels."""
-    labels, class_ids = np.zeros(mask.shape, np.int32), []
-    for class_id in np.unique(mask):
-        if class_id in (0, 255):
-            continue
-        count, parts, stats, _ = cv2.connectedComponentsWithStats(
-            (mask == class_id).view(np.uint8), connectivity=8)
-        for k in range(1, count):
-            if stats[k, cv2.CC_STAT_AREA] >= 30:
-                class_ids.append(class_id)
-                labels[parts == k] = len(class_ids)
-    return labels, np.array(class_ids), np.ones(len(class_ids))
 
 
 def corners(box: np.ndarray) -> np.ndarray:
@@ -161,42 +111,50 @@ def box_quality(w: float, h: float) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Print all tables."""
+    """Print all figures, and write them down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--only-ours', action='store_true', help='without the other splitters')
-    others = {'8-connected components': pieces}
+    peers = {}
     if not parser.parse_args().only_ours:
         from splitter_peers import Peer
-        for name, title in (('modlib', 'modlib, its defaults'),
+        for name, title in (('modlib', 'modlib 1.5, its defaults'),
                             ('skimage', 'scikit-image, watershed of its example')):
             try:
-                peer = Peer(name)
+                peers[title] = Peer(name)
             except (RuntimeError, OSError) as error:
                 print(f'without {name}: {error}')
-                continue
+    cv2.setNumThreads(1)
+    default = SegmentationSettings().dist_threshold
+    rows, data = [], {kind: load(kind) for kind in KINDS}
+    data[DRAWN] = drawn_street()
 
-            def segment(mask, peer=peer):
+    def tell(kind: str, title: str, segment) -> None:
+        figures = evaluate(data[kind], segment)
+        rows.append({'kind': kind, 'splitter': title, **{
+            name: round(value, 4) for name, value in figures.items() if value == value}})
+        print(rows[-1], flush=True)
+
+    for kind, size in SIZES.items():
+        for title, peer in peers.items():
+            def other(mask, peer=peer):
                 _, labels, class_ids = peer.segment(mask)
                 return labels, class_ids, np.ones(len(class_ids))
-            others[title] = segment
-    kinds = (*KINDS, DRAWN)
-    print('| splitter | ' + ' | '.join(kinds) + ' |\n|---|---|---|---|')
-    for title, segment in others.items():
-        print(f'| {title} | ' + ' | '.join(
-            f'{evaluate(kind, segment)[0]:.3f}' for kind in kinds) + ' |', flush=True)
-    for threshold in (0.3, 0.4, SegmentationSettings().dist_threshold, 0.6, 0.7, 0.8, 0.9, 1.0):
-        results = [evaluate(kind, ours(dist_threshold=threshold)) for kind in kinds]
-        print(f'| ours, dist_threshold {threshold} | '
-              + ' | '.join(f'{r[0]:.3f}' for r in results) + ' |', flush=True)
-        if threshold == SegmentationSettings().dist_threshold:
-            default = results
-    print('\nDefaults: mean over images of panoptic quality, ROC area of the scores')
-    for kind, (_, mean, area) in zip(kinds, default, strict=True):
-        print(f'  {kind}: {mean:.3f}, {area:.3f}')
-    print('\n| rectangle | IoU direct | IoU squeezed to 320x320 and back | least |'
-          '\n|---|---|---|---|')
+            tell(kind, title, other)
+        tell(kind, '8-connected components', ours(dist_threshold=0.0, size_threshold=size))
+        for threshold in (0.3, 0.4, default, 0.6, 0.7, 1.0):
+            tell(kind, f'ours, dist_threshold {threshold}',
+                 ours(dist_threshold=threshold, size_threshold=size))
+        tell(kind, 'ours, no upright classes', ours(upright_classes=(), size_threshold=size))
+    boxes = []
     for w, h in ((40, 40), (60, 40), (80, 40), (160, 40), (100, 100), (200, 80)):
-        print('| {}x{} | {:.3f} | {:.3f} | {:.3f} |'.format(w, h, *box_quality(w, h)), flush=True)
+        direct, back, least = box_quality(w, h)
+        boxes.append({'rectangle': f'{w}x{h}', 'direct': round(direct, 3),
+                      'squeezed': round(back, 3), 'least squeezed': round(least, 3)})
+        print(boxes[-1], flush=True)
+    results = ROOT / 'benchmarks' / 'results'
+    results.mkdir(exist_ok=True)
+    (results / 'quality.json').write_text(json.dumps({'masks': rows, 'boxes': boxes}, indent=1)
+                                          + '\n')
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 import itertools
+import json
 import math
 import os
 from pathlib import Path
@@ -33,7 +34,7 @@ sys.path.insert(0, str(ROOT))
 from instseg_ros.core import segment_instances, SegmentationSettings  # noqa: E402, I100
 from splitter_peers import Peer  # noqa: E402
 
-SETTINGS = SegmentationSettings()
+SETTINGS = SegmentationSettings(size_threshold=20)
 # With these modlib cuts what is drawn to touch, too, and keeps what this splitter keeps.
 CUTTING = {'dist_threshold': 0.5, 'size_threshold': SETTINGS.size_threshold}
 # Milliseconds of a turn.
@@ -99,7 +100,8 @@ def pair(mask: np.ndarray, peers: Sequence[tuple[Peer | None, dict[str, float]]]
 
 
 def synthetic(beside: bool, turns: int) -> None:
-    """Print the table of drawn scenes."""
+    """Print the table of drawn scenes, and write ``benchmarks/results/speed.json``."""
+    rows = []
     print('\n| scene | ours | modlib | times faster | modlib, cutting | times faster | '
           'labelling pass | ours / pass |\n|---|---|---|---|---|---|---|---|')
     for height, width in ((320, 320), (480, 640), (1080, 1920)):
@@ -113,9 +115,16 @@ def synthetic(beside: bool, turns: int) -> None:
                     if peer:
                         peer.close()
             ours, one_pass, theirs, cutting = np.median(times, axis=0)
+            rows.append({'scene': f'{width}x{height}, {count} objects, {how(touching)}',
+                         'ours': round(ours, 3), 'modlib': round(theirs, 2),
+                         'modlib, cutting': round(cutting, 2), 'pass': round(one_pass, 3)})
             print(f'| {width}x{height}, {count} objects, {how(touching)} | {ours:.2f} | '
                   f'{theirs:.1f} | {theirs / ours:.0f} | {cutting:.1f} | {cutting / ours:.0f} | '
                   f'{one_pass:.2f} | {ours / one_pass:.1f} |', flush=True)
+    if beside:
+        results = ROOT / 'benchmarks' / 'results'
+        results.mkdir(exist_ok=True)
+        (results / 'speed.json').write_text(json.dumps(rows, indent=1) + '\n')
 
 
 def photos(peer: Peer | None, every: int) -> None:

@@ -66,8 +66,10 @@ class Roboflow:
 
 
 PEERS = {'modlib ByteTrack': ('modlib', ModlibByteTrack),
-         'roboflow SORT': ('trackers', lambda fps: Roboflow('SORTTracker', fps)),
-         'roboflow ByteTrack': ('trackers', lambda fps: Roboflow('ByteTrackTracker', fps))}
+         'SORT': ('trackers', lambda fps: Roboflow('SORTTracker', fps)),
+         'ByteTrack': ('trackers', lambda fps: Roboflow('ByteTrackTracker', fps)),
+         'OC-SORT': ('trackers', lambda fps: Roboflow('OCSORTTracker', fps)),
+         'C-BIoU': ('trackers', lambda fps: Roboflow('CBIoUTracker', fps))}
 
 
 def main(name, source, target):

@@ -1,16 +1,19 @@
 """
 Ids of the tracker against those of others, on the same detections, and what memory is worth.
 
-``python benchmarks/tracking.py [--quick] [--no-peers]``; needs ``motmetrics``. Peers live in
-environments of their own in ``benchmarks/.venvs``; ``--install-peers`` makes them.
+``python benchmarks/tracking.py [--rows TEXT] [--choose]`` needs ``trackeval`` and ``motmetrics``
+(for its data). Peers live in environments of their own in ``benchmarks/.venvs``;
+``--install-peers`` makes them. Every scene has seeds to choose settings on (``--choose``) and
+others, which are printed and written to ``results/tracking.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 import csv
 from dataclasses import dataclass
+import json
 from pathlib import Path
 import subprocess
 import sys
@@ -20,31 +23,33 @@ import venv
 import warnings
 
 import cv2
-from instseg_ros.cameras.synthetic import SceneFrame, SyntheticScene
-from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
+from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core import Tracker, TrackingSettings
-from instseg_ros.core.association import box_overlaps
-from instseg_ros.core.oriented_boxes import oriented_box
+from instseg_ros.core.segmentation.oriented_boxes import oriented_box
 import motmetrics
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from tracker_peers import PEERS
+from trackeval.metrics import CLEAR, HOTA, Identity
+import tracking_scenes as scenes
+from tracking_scenes import Moment, PERSON
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parent.parent / 'shared' / 'data'
+PHOTOS = SHARED / 'masks' / 'coco_voc20'
+RESULTS = HERE / 'results' / 'tracking.json'
 REQUIREMENTS = {'modlib': 'modlib==1.5.0', 'trackers': 'trackers==2.6.1'}
-TRUTH_PIXELS = 150  # a person of whom less is seen is not asked for
-PERSON = 15
-RATES = ((10, 0), (19, 0), (30, 0), (10, 0.3), (19, 0.3), (30, 0.3))  # fps, share missing
+REPORTED, CHOSEN_ON = range(4), range(10, 14)   # seeds
+TRUTH_PIXELS = 150   # an object of which less is seen is not asked for
 
 
 @dataclass
 class Truth:
-    """What is there in a frame: ids, and their distance (G, N) to detections, NaN when too far."""
+    """What is there in a frame: ids, their similarity (G, N) to detections in [0, 1]."""
 
     ids: np.ndarray
-    distances: np.ndarray
-    ignored: np.ndarray  # (N,) detections of something that is not asked for
+    similarity: np.ndarray
+    ignored: np.ndarray   # (N,) detections of something that is not asked for
 
 
 @dataclass
@@ -59,24 +64,39 @@ class Sequence:
     truth: list[Truth]
 
 
-def scored(sequence: Sequence, ids: Iterable[np.ndarray]) -> motmetrics.MOTAccumulator:
-    """Return the accumulated events of one run; ids <= 0 are not shown."""
-    events = motmetrics.MOTAccumulator(auto_id=True)
-    for truth, found in zip(sequence.truth, ids, strict=True):
-        shown = (found > 0) & ~truth.ignored
-        events.update(truth.ids, found[shown], truth.distances[:, shown])
-    return events
+def scored(sequences: list[Sequence], runs: list[list[np.ndarray]]) -> dict[str, float]:
+    """Return IDF1, HOTA, MOTA, id switches and fragmentations; ids <= 0 are not shown."""
+    metrics = {'IDF1': Identity({'THRESHOLD': 0.5, 'PRINT_CONFIG': False}),
+               'MOTA': CLEAR({'THRESHOLD': 0.5, 'PRINT_CONFIG': False}), 'HOTA': HOTA()}
+    parts: dict[str, dict] = {name: {} for name in metrics}
+    for sequence, ids in zip(sequences, runs, strict=True):
+        data = _evaluated(sequence, ids)
+        for name, metric in metrics.items():
+            parts[name][str(len(parts[name]))] = metric.eval_sequence(data)
+    total = {name: metrics[name].combine_sequences(parts[name]) for name in metrics}
+    return {'IDF1': float(total['IDF1']['IDF1']), 'HOTA': float(total['HOTA']['HOTA'].mean()),
+            'MOTA': float(total['MOTA']['MOTA']), 'switches': int(total['MOTA']['IDSW']),
+            'fragmentations': int(total['MOTA']['Frag'])}
 
 
-def summary(name: str, accumulators: list) -> dict:
-    host = motmetrics.metrics.create()
-    metrics = ['idf1', 'mota', 'num_switches', 'num_fragmentations', 'num_objects']
-    table = host.compute_many(accumulators, metrics=metrics, generate_overall=True,
-                              names=[str(i) for i in range(len(accumulators))])
-    return {'name': name, **table.loc['OVERALL'].to_dict()}
+def _evaluated(sequence: Sequence, runs: list[np.ndarray]) -> dict:
+    """Return a sequence as trackeval wants it, ids dense from 0."""
+    shown = [(ids > 0) & ~truth.ignored for ids, truth in zip(runs, sequence.truth, strict=True)]
+    found = [ids[s] for ids, s in zip(runs, shown, strict=True)]
+    tracks, found_dense = np.unique(np.concatenate(found), return_inverse=True)
+    real, real_dense = np.unique(np.concatenate([t.ids for t in sequence.truth]),
+                                 return_inverse=True)
+    return {
+        'num_timesteps': len(runs), 'num_gt_ids': len(real), 'num_tracker_ids': len(tracks),
+        'num_gt_dets': len(real_dense), 'num_tracker_dets': len(found_dense),
+        'gt_ids': np.split(real_dense, np.cumsum([len(t.ids) for t in sequence.truth])[:-1]),
+        'tracker_ids': np.split(found_dense, np.cumsum([len(f) for f in found])[:-1]),
+        'similarity_scores': [t.similarity[:, s]
+                              for t, s in zip(sequence.truth, shown, strict=True)]}
 
 
 def follow(sequence: Sequence) -> list[np.ndarray]:
+    """Return the ids of this package's tracker, with its defaults."""
     tracker = Tracker(TrackingSettings())
     return [tracker.update(d, s) for d, s in zip(sequence.detections, sequence.stamps,
                                                  strict=True)]
@@ -95,10 +115,10 @@ def perfect(sequence: Sequence, show_rest: bool) -> list[np.ndarray]:
         if show_rest:
             strange += len(ids)
             ids += strange + np.arange(len(ids))
-        far = 1e6
-        rows, columns = linear_sum_assignment(np.nan_to_num(truth.distances, nan=far))
-        near = ~np.isnan(truth.distances[rows, columns])
-        ids[columns[near]] = truth.ids[rows[near]] + 1  # 0 is no id
+        near = np.where(truth.similarity >= 0.5, truth.similarity, 0)
+        rows, columns = linear_sum_assignment(near, maximize=True)
+        made = near[rows, columns] > 0
+        ids[columns[made]] = truth.ids[rows[made]] + 1   # 0 is no id
         found.append(ids)
     return found
 
@@ -125,18 +145,23 @@ def peer_ids(name: str, sequences: list[Sequence]) -> list[list[np.ndarray]] | N
             for s in sequences]
 
 
-def mask_truth(ids: np.ndarray, labels: np.ndarray, found: Instances) -> Truth:
-    """Compare visible masks by 1 - IoU."""
-    count, n = len(ids), len(found)
-    table = np.bincount(labels.ravel().astype(np.int64) * (n + 1) + found.labels.ravel(),
-                        minlength=(count + 1) * (n + 1)).reshape(count + 1, n + 1)
+def mask_truth(moment: Moment, found: Instances) -> Truth:
+    """Compare visible masks by IoU."""
+    table = common_pixels(moment, found)
     areas, common = table.sum(axis=1)[1:], table[1:, 1:].astype(float)
     iou = common / np.maximum(areas[:, None] + found.areas[None] - common, 1)
     asked = areas >= TRUTH_PIXELS
     best = iou.max(axis=0, initial=0)
     ignored = (iou[~asked].max(axis=0, initial=0) >= np.maximum(best, 0.3)) \
         | (found.areas < TRUTH_PIXELS)
-    return Truth(ids[asked], np.where(iou >= 0.5, 1 - iou, np.nan)[asked], ignored)
+    return Truth(moment.track_ids[asked], iou[asked], ignored)
+
+
+def common_pixels(moment: Moment, found: Instances) -> np.ndarray:
+    """Return the pixels, (G + 1, N + 1), that each true object shares with each instance."""
+    count, n = len(moment.track_ids), len(found)
+    pairs = moment.labels.ravel().astype(np.int64) * (n + 1) + found.labels.ravel()
+    return np.bincount(pairs, minlength=(count + 1) * (n + 1)).reshape(count + 1, n + 1)
 
 
 def described(labels: np.ndarray, class_ids: np.ndarray) -> Instances:
@@ -153,80 +178,85 @@ def described(labels: np.ndarray, class_ids: np.ndarray) -> Instances:
                      np.array(oriented, np.float64).reshape(-1, 5))
 
 
-def synthetic(fps: float, missing: float, seeds: Iterable[int], seconds: float,
-              segment: str = 'truth') -> list[Sequence]:
-    """Drawn streets; `segment` says where the instances come from."""
+def segmenter(source: str, seed: int) -> Callable[[Moment], Instances]:
+    """
+    Return what makes the instances of a moment.
+
+    The source is 'truth', 'splitter' (each frame alone) or 'memory', the last two with
+    ', network' for masks with the errors of a network.
+    """
+    if source == 'truth':
+        return lambda moment: described(moment.labels, moment.class_ids)
+    errors = scenes.NetworkErrors(seed) if 'network' in source else None
+    split = Segmenter(SegmentationSettings(memory='memory' in source))
+    return lambda moment: split.update(errors.mask(moment) if errors else moment.mask,
+                                       round(moment.t * 1e9))
+
+
+def detected(moments: Callable[[int, float], Iterator[Moment]], fps: float, source: str,
+             seeds: Iterable[int]) -> list[Sequence]:
+    """Return the sequences of one kind of scene."""
     sequences = []
     for seed in seeds:
-        scene = SyntheticScene(640, 480, seed=seed, objects=6)
-        dice = np.random.default_rng(seed)
-        times = [i / fps for i in range(int(seconds * fps)) if dice.random() >= missing]
-        sequence = Sequence(f'{seed}', fps, (640, 480), [round(t * 1e9) for t in times], [], [])
-        segmenter = SEGMENTERS[segment]()
-        for t, stamp in zip(times, sequence.stamps, strict=True):
-            moment = scene.at(t)
-            found = segmenter(moment, stamp)
+        sequence, segment = Sequence(f'{seed}', fps, (640, 480), [], [], []), segmenter(source,
+                                                                                        seed)
+        for moment in moments(seed, fps):
+            found = segment(moment)
+            sequence.stamps.append(round(moment.t * 1e9))
             sequence.detections.append(found)
-            sequence.truth.append(mask_truth(moment.track_ids, moment.labels, found))
+            sequence.truth.append(mask_truth(moment, found))
         sequences.append(sequence)
     return sequences
 
 
-def _true_instances() -> Callable:
-    return lambda moment, stamp: described(moment.labels, moment.class_ids)
+def drive(seed: int, fps: float) -> Iterator[Moment]:
+    return scenes.moving_camera(seed, fps, PHOTOS)
 
 
-def _single_frames() -> Callable:
-    settings = SegmentationSettings()
-    return lambda moment, stamp: segment_instances(moment.mask, settings)
+def crowd(seed: int, fps: float) -> Iterator[Moment]:
+    return scenes.moving_camera(seed, fps, PHOTOS, crowd=True)
 
 
-def _with_memory() -> Callable:
-    segmenter = Segmenter(SegmentationSettings(memory=True))
-    return lambda moment, stamp: segmenter.update(moment.mask, stamp)
+def gaps(moments: Callable) -> Callable:
+    return lambda seed, fps: scenes.with_gaps(moments(seed, fps), seed)
 
 
-SEGMENTERS = {'truth': _true_instances, 'single frames': _single_frames, 'memory': _with_memory}
+def fast_cells(seed: int, fps: float) -> Iterator[Moment]:
+    return scenes.cells(seed, fps, step=0.5)
 
 
-class TouchingPairs:
-    """
-    Counts pairs of one class that touch, both at least half visible, and those published as two.
+def some_missing(seed: int, fps: float) -> Iterator[Moment]:
+    return scenes.street(seed, fps, missing=0.3)
 
-    Published as two: most of each lies in an instance of its own. A pair is `known` when both had
-    been seen apart from others of their class in three frames; memory has nothing on the rest.
-    """
 
-    def __init__(self) -> None:
-        self.all, self.known = np.zeros(2, int), np.zeros(2, int)   # touching, published as two
-        self._seen_apart: dict[int, int] = {}
+# Title, scene, frames per second, sources of the instances.
+BOTH, ALL = ('truth', 'splitter'), ('truth', 'splitter', 'memory', 'splitter, network',
+                                    'memory, network')
+SCENES = (
+    ('drawn street', scenes.street, 10, ALL),
+    ('drawn street', scenes.street, 30, ALL),
+    ('drawn street, 30 % of the frames missing', some_missing, 10, ALL[:3]),
+    ('moving camera', drive, 10, ALL),
+    ('moving camera', drive, 30, ALL),
+    ('moving camera, gaps', gaps(drive), 10, BOTH),
+    ('crowd', crowd, 10, ALL),
+    ('crowd, gaps', gaps(crowd), 10, BOTH),
+    ('cells', scenes.cells, 10, ALL[:3]),
+    ('fast cells', fast_cells, 10, BOTH))
 
-    def add(self, found: Instances, moment: SceneFrame, whole: dict[int, int]) -> None:
-        """Count the pairs of one frame; `whole` is the scene's ``whole_areas``."""
-        labels, ids = moment.labels, moment.track_ids.tolist()
-        count, n = len(ids), len(found)
-        table = np.bincount(labels.ravel().astype(np.int64) * (n + 1) + found.labels.ravel(),
-                            minlength=(count + 1) * (n + 1)).reshape(count + 1, n + 1)
-        areas = table.sum(axis=1)
-        half_seen = [k for k in range(1, count + 1) if areas[k] >= 0.5 * whole[ids[k - 1]]]
-        main = [int(row[1:].argmax()) if n and row[1:].max() > row.sum() / 2 else None
-                for row in table]
-        pairs: set[tuple[int, int]] = set()
-        for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-            border = (a != b) & (a > 0) & (b > 0)
-            pairs |= set(zip(np.minimum(a, b)[border].tolist(), np.maximum(a, b)[border].tolist(),
-                             strict=True))
-        pairs = {(a, b) for a, b in pairs if moment.class_ids[a - 1] == moment.class_ids[b - 1]}
-        for a, b in pairs:
-            if a in half_seen and b in half_seen:
-                apart = main[a] is not None and main[b] is not None and main[a] != main[b]
-                self.all += (1, apart)
-                if min(self._seen_apart.get(ids[k - 1], 0) for k in (a, b)) >= 3:
-                    self.known += (1, apart)
-        together = {k for pair in pairs for k in pair}
-        for k in half_seen:
-            if k not in together:
-                self._seen_apart[ids[k - 1]] = self._seen_apart.get(ids[k - 1], 0) + 1
+
+def rows(seeds: Iterable[int]) -> Iterator[tuple[str, Callable[[], list[Sequence]]]]:
+    """Yield the title of each row and what makes its sequences."""
+    for title, moments, fps, sources in SCENES:
+        for source in sources:
+            yield (f'{title}, {fps} fps, {source}',
+                   lambda m=moments, f=fps, s=source: detected(m, f, s, seeds))
+    yield 'sav_000001, 6 fps, truth', sav
+    for name in ('TUD-Campus', 'TUD-Stadtmitte'):
+        for source, whose in (('gt', 'the truth'), ('test', 'a tracker')):
+            yield f'{name}, boxes of {whose}', lambda n=name, s=source: mot15(n, s)
+    yield 'real street, 10 fps, splitter', street
+    yield 'real street, 10 fps, memory', lambda: street(memory=True)
 
 
 def sav() -> list[Sequence]:
@@ -235,16 +265,17 @@ def sav() -> list[Sequence]:
     if not path.exists():
         return []
     frames = np.load(path)['instances']
-    sequence = Sequence('sav', 6, frames.shape[:0:-1], [round(i * 1e9 / 6) for i in
-                                                        range(len(frames))], [], [])
-    for frame in frames:
+    sequence = Sequence('sav', 6, frames.shape[:0:-1], [], [], [])
+    for i, frame in enumerate(frames):
         ids = np.unique(frame)[1:] if 0 in frame else np.unique(frame)
         dense = np.zeros(256, np.uint16)
         dense[ids] = np.arange(1, len(ids) + 1)
-        labels = dense[frame]
-        found = described(labels, np.full(len(ids), PERSON, np.uint8))
+        moment = Moment(i / 6, dense[frame], np.full(len(ids), PERSON, np.uint8),
+                        ids.astype(np.int64))
+        found = described(moment.labels, moment.class_ids)
+        sequence.stamps.append(round(moment.t * 1e9))
         sequence.detections.append(found)
-        sequence.truth.append(mask_truth(ids.astype(np.int64), labels, found))
+        sequence.truth.append(mask_truth(moment, found))
     return [sequence]
 
 
@@ -257,14 +288,14 @@ def mot15(name: str, source: str) -> list[Sequence]:
     sequence = Sequence(name, 25, (640, 480), [round(i * 4e7) for i in range(last)], [], [])
     dice = np.random.default_rng(0)
     for frame in range(1, last + 1):
-        rows = dice.permutation(boxes[boxes[:, 0] == frame])[:, 2:6].reshape(-1, 4)
-        found = boxes_only(rows)
+        found = boxes_only(dice.permutation(boxes[boxes[:, 0] == frame])[:, 2:6].reshape(-1, 4))
         real = truth[truth[:, 0] == frame]
-        iou = box_overlaps(boxes_only(real[:, 2:6]).boxes, found.boxes)
+        low = np.maximum(real[:, None, 2:4], found.boxes[None, :, :2])
+        high = np.minimum(real[:, None, 2:4] + real[:, None, 4:6], found.boxes[None, :, 2:])
+        common = np.prod(np.clip(high - low, 0, None), axis=2)
+        iou = common / (real[:, 4:5] * real[:, 5:6] + found.areas[None] - common)
         sequence.detections.append(found)
-        sequence.truth.append(Truth(real[:, 1].astype(int),
-                                    np.where(iou >= 0.5, 1 - iou, np.nan),
-                                    np.zeros(len(rows), bool)))
+        sequence.truth.append(Truth(real[:, 1].astype(int), iou, np.zeros(len(found), bool)))
     return [sequence]
 
 
@@ -279,29 +310,30 @@ def boxes_only(rows: np.ndarray) -> Instances:
                      np.stack([x, y, x + w, y + h], axis=1), oriented)
 
 
-def street(segment: Callable | None = None) -> list[Sequence]:
+def street(memory: bool = False) -> list[Sequence]:
     """Return the real street; a truth point matches an instance that it lies in, or nearly."""
     folder = SHARED / 'street'
     if not folder.exists():
         return []
     points = street_points(HERE.parent / 'test' / 'data' / 'street_tracks.csv')
-    settings = SegmentationSettings()
+    split = Segmenter(SegmentationSettings(memory=memory))
     sequence = Sequence('street', 10, (640, 480), [round(i * 1e8) for i in range(160)], [], [])
     for i in range(160):
         mask = cv2.imread(str(folder / f'{i:04d}.png'), cv2.IMREAD_UNCHANGED)
         mask = cv2.resize(mask, (640, 480), interpolation=cv2.INTER_NEAREST)
-        found = segment(mask, sequence.stamps[i]) if segment else segment_instances(mask, settings)
+        found = split.update(mask, sequence.stamps[i])
         here = points[i]
-        distances = np.full((len(here), len(found)), np.nan)
+        similarity = np.zeros((len(here), len(found)))
         for k in range(len(found)):
             outside = cv2.distanceTransform((found.labels != k + 1).view(np.uint8),
                                             cv2.DIST_L2, 3)
             centre = found.oriented_boxes[k, :2]
             for g, (_, x, y) in enumerate(here):
                 if outside[min(479, int(y)), min(639, int(x))] <= 8:
-                    distances[g, k] = np.hypot(*(centre - (x, y)))
+                    away = np.hypot(*(centre - (x, y)))
+                    similarity[g, k] = 0.5 + 0.5 / (1 + away / 100)
         sequence.detections.append(found)
-        sequence.truth.append(Truth(np.array([h[0] for h in here], int), distances,
+        sequence.truth.append(Truth(np.array([h[0] for h in here], int), similarity,
                                     found.class_ids != PERSON))
     return [sequence]
 
@@ -322,52 +354,82 @@ def street_points(path: Path) -> list[list[tuple[int, float, float]]]:
     return frames
 
 
-def compared(title: str, sequences: list[Sequence], peers: bool) -> None:
-    """Print one table: this tracker and every peer on the same detections."""
-    if not sequences:
-        print(f'\n{title}: skipped, the data is not here')
-        return
-    print(f'\n{title}: {sum(len(s.stamps) for s in sequences)} frames')
-    rows = [summary('instseg_ros', [scored(s, follow(s)) for s in sequences])]
-    for name in PEERS if peers else ():
+def compared(title: str, sequences: list[Sequence], peers: Iterable[str]) -> dict[str, dict]:
+    """Print and return one row: this tracker and every peer on the same detections."""
+    runs = {'instseg_ros': [follow(s) for s in sequences]}
+    for name in peers:
         ids = peer_ids(name, sequences)
         if ids is None:
             print(f'  {name}: skipped, no environment in benchmarks/.venvs (--install-peers)')
-            continue
-        rows.append(summary(name, [scored(s, i) for s, i in zip(sequences, ids, strict=True)]))
+        else:
+            runs[name] = ids
     for name, show_rest in (('perfect', False), ('perfect, all shown', True)):
-        rows.append(summary(name, [scored(s, perfect(s, show_rest)) for s in sequences]))
-    print(f'  {"":20} {"IDF1":>6} {"MOTA":>6} {"switches":>8} {"fragments":>9}')
-    for row in rows:
-        print(f'  {row["name"]:20} {row["idf1"]:6.3f} {row["mota"]:6.3f} '
-              f'{row["num_switches"]:8.0f} {row["num_fragmentations"]:9.0f}')
+        runs[name] = [perfect(s, show_rest) for s in sequences]
+    print(f'\n{title}: {sum(len(s.stamps) for s in sequences)} frames', flush=True)
+    print(f'  {"":20} {"IDF1":>6} {"HOTA":>6} {"MOTA":>6} {"switches":>8} {"fragments":>9}')
+    result = {}
+    for name, ids in runs.items():
+        row = result[name] = scored(sequences, ids)
+        print(f'  {name:20} {row["IDF1"]:6.3f} {row["HOTA"]:6.3f} {row["MOTA"]:6.3f} '
+              f'{row["switches"]:8} {row["fragmentations"]:9}', flush=True)
+    return result
 
 
-def memory_worth(seeds: Iterable[int], seconds: float) -> None:
-    """Print in how many frames two people who touch are published as two."""
-    print('\nTwo objects that touch, each at least half visible, published as two')
-    for fps, missing in RATES:
-        print(f'  {fps} fps, {missing:.0%} of frames missing:', end=' ')
-        for segment in ('single frames', 'memory'):
-            totals = np.zeros((2, 2), int)
+def touching_pairs(seeds: Iterable[int], seconds: float) -> dict[str, dict]:
+    """Print and return in how many views two objects that touch are published as two."""
+    print('\nTwo objects of a class that touch, each at least half visible, published as two')
+    result = {}
+    for fps in (10, 30):
+        for source in ('splitter', 'memory'):
+            known, apart = 0, 0
             for seed in seeds:
-                scene, segmenter = SyntheticScene(640, 480, seed=seed), SEGMENTERS[segment]()
-                dice, pairs = np.random.default_rng(seed), TouchingPairs()
-                for i in range(int(seconds * fps)):
-                    if dice.random() >= missing:
-                        moment = scene.at(i / fps)
-                        pairs.add(segmenter(moment, round(i * 1e9 / fps)), moment,
-                                  scene.whole_areas(i / fps))
-                totals += (pairs.all, pairs.known)
-            (touch, apart), (known, known_apart) = totals.tolist()
-            print(f'{segment} {apart / max(1, touch):.3f} of {touch}, '
-                  f'{known_apart / max(1, known):.3f} of the {known} seen apart before', end='; ')
-        print(flush=True)
+                segment, alone = segmenter(source, seed), dict[int, int]()
+                scene = scenes.SyntheticScene(640, 480, seed=seed, objects=6)
+                for moment in scenes.street(seed, fps, seconds):
+                    found = segment(moment)
+                    whole = scene.whole_areas(moment.t)
+                    pairs = _pairs_seen_apart(found, moment, whole, alone)
+                    known, apart = known + len(pairs), apart + sum(pairs)
+            print(f'  drawn street, {fps} fps, {source}: {apart / max(1, known):.3f} of {known}',
+                  flush=True)
+            result[f'drawn street, {fps} fps, {source}'] = {
+                'published as two': apart / max(1, known), 'pairs': known}
+    return result
 
 
-def cost() -> None:
-    """Print milliseconds per frame."""
+def _pairs_seen_apart(found: Instances, moment: Moment, whole: dict[int, int],
+                      alone: dict[int, int]) -> list[bool]:
+    """
+    Return whether each touching pair is two, of those who were seen apart in three frames.
+
+    Published as two: most of each lies in an instance of its own. `alone` counts, for each track,
+    the frames in which nobody of its class touched it.
+    """
+    table, ids = common_pixels(moment, found), moment.track_ids.tolist()
+    areas, labels = table.sum(axis=1), moment.labels
+    half_seen = [k for k in range(1, len(ids) + 1) if areas[k] >= 0.5 * whole[ids[k - 1]]]
+    main = [int(row[1:].argmax()) if len(found) and row[1:].max() > row.sum() / 2 else None
+            for row in table]
+    pairs: set[tuple[int, int]] = set()
+    for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        border = (a != b) & (a > 0) & (b > 0)
+        pairs |= set(zip(np.minimum(a, b)[border].tolist(), np.maximum(a, b)[border].tolist(),
+                         strict=True))
+    pairs = {(a, b) for a, b in pairs if moment.class_ids[a - 1] == moment.class_ids[b - 1]}
+    known = [main[a] is not None and main[b] is not None and main[a] != main[b]
+             for a, b in pairs if a in half_seen and b in half_seen
+             and min(alone.get(ids[a - 1], 0), alone.get(ids[b - 1], 0)) >= 3]
+    together = {k for pair in pairs for k in pair}
+    for k in half_seen:
+        if k not in together:
+            alone[ids[k - 1]] = alone.get(ids[k - 1], 0) + 1
+    return known
+
+
+def cost() -> dict[str, dict]:
+    """Print and return milliseconds per frame of ``Tracker.update``."""
     print('\nCost, 640x480, one run')
+    result = {}
     for count in (10, 50, 300):
         frames = [described(*grid(count, i)) for i in range(60)]
         tracker, spent = Tracker(TrackingSettings()), []
@@ -375,8 +437,10 @@ def cost() -> None:
             start = time.perf_counter()
             tracker.update(frame, round(i * 5e7))
             spent.append(time.perf_counter() - start)
-        print(f'  {count:4d} instances: median {1e3 * np.median(spent):5.2f} ms, '
-              f'p95 {1e3 * np.percentile(spent, 95):5.2f} ms')
+        median, p95 = 1e3 * np.median(spent), 1e3 * np.percentile(spent, 95)
+        result[str(count)] = {'median ms': float(median), 'p95 ms': float(p95)}
+        print(f'  {count:4d} instances: median {median:5.2f} ms, p95 {p95:5.2f} ms')
+    return result
 
 
 def grid(count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -398,30 +462,51 @@ def install_peers() -> None:
         subprocess.run([folder / 'bin' / 'pip', 'install', '-q', requirement], check=True)
 
 
+def table(results: dict[str, dict]) -> str:
+    """Return the Markdown table of the docs: IDF1 / id switches of every row."""
+    names = ['instseg_ros', *PEERS, 'perfect']
+    lines = ['| detections | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
+    for title, row in results.items():
+        best = max(row[n]['IDF1'] for n in names[:-1] if n in row)
+        cells = []
+        for name in names:
+            if name not in row:
+                cells.append('')
+                continue
+            cell = f'{row[name]["IDF1"]:.3f} / {row[name]["switches"]}'
+            bold = name != 'perfect' and row[name]['IDF1'] == best
+            cells.append(f'{row[name]["IDF1"]:.3f}' if name == 'perfect'
+                         else f'**{cell}**' if bold else cell)
+        lines.append('| ' + ' | '.join([title, *cells]) + ' |')
+    return '\n'.join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--quick', action='store_true', help='two short drawn scenes only')
+    parser.add_argument('--rows', default='', help='only rows whose title contains this text')
+    parser.add_argument('--choose', action='store_true', help='the seeds to choose settings on')
     parser.add_argument('--no-peers', action='store_true')
     parser.add_argument('--install-peers', action='store_true')
     options = parser.parse_args()
     if options.install_peers:
         install_peers()
     warnings.simplefilter('ignore')
-    peers = not options.no_peers
-    seeds, seconds = (range(2), 10) if options.quick else (range(4), 12)
-    for segment in SEGMENTERS:
-        for fps, missing in RATES:
-            compared(f'drawn street, {segment}, {fps} fps, {missing:.0%} of frames missing',
-                     synthetic(fps, missing, seeds, seconds, segment), peers)
-    memory_worth(seeds, seconds)
-    compared('sav_000001, real masks', sav(), peers)
-    for name in ('TUD-Campus', 'TUD-Stadtmitte'):
-        for source in ('gt', 'test'):
-            compared(f'{name}, boxes of {source}.txt', mot15(name, source), peers)
-    compared('real street', street(), peers)
-    remembering = Segmenter(SegmentationSettings(memory=True))
-    compared('real street, memory', street(remembering.update), peers)
-    cost()
+    peers = () if options.no_peers else tuple(PEERS)
+    results = {}
+    for title, make in rows(CHOSEN_ON if options.choose else REPORTED):
+        if options.rows in title:
+            sequences = make()
+            if not sequences:
+                print(f'\n{title}: skipped, the data is not here')
+            else:
+                results[title] = compared(title, sequences, peers)
+    if options.rows or options.choose:
+        return
+    pairs, spent = touching_pairs(REPORTED, 12), cost()
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({'rows': results, 'touching pairs': pairs, 'cost': spent},
+                                  indent=1))
+    print('\n' + table(results))
 
 
 if __name__ == '__main__':

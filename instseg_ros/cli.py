@@ -10,15 +10,26 @@ import sys
 
 from .errors import CameraError, SettingsError
 
-
 # Each is a module of `commands` with a docstring, add_arguments(parser) and run(options) -> int;
 # only the one that was chosen does work.
-COMMANDS = ('capture', 'record', 'process', 'info', 'compare', 'repair')
+COMMANDS = ('capture', 'record', 'process', 'info', 'compare', 'repair', 'doctor')
 BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ['doctor']:
+        from .commands.doctor import main as doctor
+        return doctor(given[1:])
+    try:
+        return _run(given)
+    except ImportError as error:
+        print(f'instseg: {error}: `instseg doctor` says what is missing', file=sys.stderr)
+        return BAD_INPUT
+
+
+def _run(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='instseg', description='Instance segmentation from class masks, without ROS.')
     chosen = parser.add_subparsers(title='commands', metavar='COMMAND')
@@ -28,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = chosen.add_parser(name, help=summary, description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     if 'run' not in options:
         parser.print_help()
         return 0

@@ -2,7 +2,7 @@
 
 import cv2
 from instseg_ros.core import segment_instances, SegmentationSettings
-from instseg_ros.core.debug_view import debug_view
+from instseg_ros.core.segmentation.debug_view import debug_view
 import numpy as np
 import pytest
 
@@ -35,12 +35,12 @@ def test_as_many_cuts_as_there_are_instances_more_than_components(mask, threshol
     assert sum(reason.is_cut for reason in view.reasons) == len(instances) - 3
 
 
-def test_reasons_give_saddle_peak_and_ratio(mask):
+def test_reasons_give_neck_ratio_and_limit(mask):
     reason = debug_view(mask, SegmentationSettings()).reasons[0]
     assert reason.is_cut and reason.class_id == 7
     assert abs(reason.x - 96) < 8 and abs(reason.y - 70) < 12
-    assert reason.border.ratio < SegmentationSettings().dist_threshold
-    for word in ('CUT', 'saddle', 'peak', 'ratio', 'class 7'):
+    assert reason.cut.ratio < SegmentationSettings().dist_threshold
+    for word in ('CUT', 'neck ratio', 'limit', 'class 7'):
         assert word in str(reason)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import math
+from pathlib import Path
 
 import cv2
 from fakes.floor import (camera, draw, HEIGHT, instances_of, LENSES, MATRIX, PERSON, RUG, view,
@@ -10,10 +11,14 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 from instseg_ros.core.ground import (CameraModel, ContactFinder, FloorView, free_space,
                                      GroundSettings, GroundTracker, Noise, Pose, Target,
                                      TransformTree)
+from instseg_ros.core.ground.contact import FREE
 from instseg_ros.errors import CalibrationError, SettingsError, TransformError
+from instseg_ros.messages import topics
 import numpy as np
 import pytest
+import yaml
 
+CONFIG = Path(__file__).parent.parent / 'config'
 LENS = pytest.mark.parametrize('lens', LENSES)
 
 
@@ -249,10 +254,10 @@ def test_arm_over_somebody_farther_hides_nothing():
     seen = view(1.2, 15)
     instances = draw(seen, (5, 0.6, 0.5, 1.6), (2.5, 0, 0.5, 1.5))
     labels = instances.labels.copy()
-    x0, y0, x1, _ = instances.boxes[0].tolist()
-    labels[y0 - 8:y0 + 4, 150:x1] = 2  # reaches across the other's head
-    found = update(GroundTracker(GroundSettings()), seen, instances_of(labels))
-    assert found.measured.hidden.tolist() == [False, False]
+    x0, y0, _, _ = instances.boxes[0].tolist()
+    labels[y0 - 8:y0 + 4, x0:170] = 2  # reaches across the other's head
+    edges = ContactFinder().find(instances_of(labels), seen)
+    assert (edges.states[edges.owners == 1] == FREE).all()
 
 
 @pytest.mark.parametrize('heading', [0, 30, 80, -60])
@@ -508,3 +513,17 @@ def test_transforms_of_a_clock_that_was_set_back():
     tree.add('odom', 'base', 10**9, (2, 0, 0), LEVEL)
     tree.add('odom', 'base', 2 * 10**9, (4, 0, 0), LEVEL)
     assert tree.lookup('odom', 'base', 15 * 10**8).translation == pytest.approx([3, 0, 0])
+
+
+# Configurations for Nav2
+
+@pytest.mark.parametrize(('file', 'topics_of'), [
+    ('nav2_collision_monitor.yaml', lambda c: [
+        c['collision_monitor']['ros__parameters']['people']['topic']]),
+    ('nav2_obstacle_layer.yaml', lambda c: [
+        c['local_costmap']['local_costmap']['ros__parameters']['instance_layer'][source]['topic']
+        for source in ('instances', 'free_space')])])
+def test_configurations_for_nav2_name_topics_that_are_there(file, topics_of):
+    content = yaml.safe_load((CONFIG / file).read_text())
+    for topic in topics_of(content):
+        assert topic.lstrip('/') in {topics.FOOTPRINTS, topics.OBSTACLES, topics.FREE_SPACE}

@@ -1,7 +1,8 @@
 from dataclasses import fields
 
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
-from instseg_ros.core.memory import APART_S, InstanceMemory
+from instseg_ros.core.occlusion import InstanceMemory
+from instseg_ros.core.occlusion.shape_memory import APART_S
 import numpy as np
 import pytest
 

@@ -5,7 +5,7 @@ import math
 import cv2
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 from hypothesis.extra import numpy as arrays
-from instseg_ros.core.oriented_boxes import oriented_box, oriented_boxes
+from instseg_ros.core.segmentation.oriented_boxes import oriented_box, oriented_boxes
 import numpy as np
 import pytest
 

@@ -73,7 +73,7 @@ def test_what_a_parameter_did(processed, capsys):
     assert main(['compare', str(processed / 'a'), str(processed / 'b'),
                  '--pictures', str(pictures), '--worst', '2']) == 0
     said = capsys.readouterr().out
-    assert 'instance_segmentation_node.size_threshold: 20 in A, 200 in B' in said
+    assert 'instance_segmentation_node.size_threshold: -1 in A, 200 in B' in said
     assert '6 of A and 0 of B have no partner' in said
     assert '0 of 6 frames are the same' in said
     assert '3 instances in A and 2 instances in B (1 and 0 without partner); 160 pixels' in said

@@ -100,3 +100,7 @@ def test_order_gives_what_can_be_overtaken_no_more():
 def test_what_was_overtaken_is_late(stamps, late):
     order = LateStamps()
     assert [s for s in stamps if order.late(s * MS)] == late
+
+
+def test_order_without_a_window():
+    assert ordered([0, 33, 33, 66], window=0) == ([0, 33, 66], [33], [])

@@ -1,6 +1,7 @@
 """Where frames and masks come from. No ROS; a driver is imported when its source is chosen."""
 
-from .camera import Camera, CameraSettings, Capture, open_camera, VOC_CLASSES
+from .camera import Camera, CameraSettings, Capture, open_camera
+from ..core.class_names import VOC_CLASSES
 from ..errors import CameraError, EndOfStream, SourceError
 
 __all__ = ['Camera', 'CameraError', 'CameraSettings', 'Capture', 'EndOfStream', 'SourceError',

@@ -14,15 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.class_names import VOC_NAMES
 from ..core.settings import setting, Settings
 from ..errors import CameraError, SettingsError
 from ..messages import topics
-
-# The PASCAL VOC classes of the networks at hand; the place in the list is the class id.
-VOC_CLASSES = (
-    'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair',
-    'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa',
-    'train', 'tvmonitor')
 
 # source: (module, class); a driver is imported only when its source is chosen.
 _SOURCES = {
@@ -202,7 +197,7 @@ class Camera(abc.ABC):
 
     """
 
-    class_names: Mapping[int, str] = dict(enumerate(VOC_CLASSES))
+    class_names: Mapping[int, str] = VOC_NAMES
     rest_s: float = 0.0
 
     def __init__(self, settings: CameraSettings) -> None:

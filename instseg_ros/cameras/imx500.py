@@ -84,7 +84,7 @@ class Imx500Camera(Camera):
         if not Path(settings.model).is_file():
             raise CameraError(f'model: expected a network of the AI Camera, got {settings.model}, '
                               'which is not there: sudo apt install imx500-all')
-        imx500, picamera2 = _import_driver()
+        imx500, picamera2 = import_driver()
         # First of all: the network decides on the size of the camera's buffers.
         self._device = imx500.IMX500(settings.model)
         self._rate = _rate_of(self._device, settings.model)
@@ -283,7 +283,21 @@ class Imx500Camera(Camera):
         self._device = None  # closes its file
 
 
-def _import_driver() -> tuple[Any, Any]:
+def import_driver() -> tuple[Any, Any]:
+    """
+    Import picamera2.
+
+    Returns
+    -------
+    tuple of modules
+        ``picamera2.devices.imx500`` and ``picamera2``.
+
+    Raises
+    ------
+    CameraError
+        It is missing, too old or does not fit what else is installed.
+
+    """
     try:
         picamera2 = import_module('picamera2')
         imx500 = import_module('picamera2.devices.imx500')

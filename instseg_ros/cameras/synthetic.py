@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..core.oriented_boxes import oriented_box
+from ..core.segmentation.oriented_boxes import oriented_box
 
 AEROPLANE, CAR, PERSON = 1, 7, 15  # PASCAL VOC
 CLASS_NAMES = {AEROPLANE: 'aeroplane', CAR: 'car', PERSON: 'person'}

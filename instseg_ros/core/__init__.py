@@ -19,7 +19,7 @@ from ..errors import SettingsError
 
 if TYPE_CHECKING:
     from .instances import Instances
-    from .memory import Segmenter
+    from .occlusion import Segmenter
     from .segmentation import segment_instances, SegmentationSettings
     from .tracking import Tracker, TrackingSettings
 
@@ -29,7 +29,7 @@ __all__ = ['Instances', 'SegmentationSettings', 'Segmenter', 'Settings', 'Settin
 # SciPy's optimiser alone takes half a second to import. A capture process needs none of this, and
 # so is back sooner after it died.
 _WHEN_ASKED_FOR = {
-    'Instances': 'instances', 'Segmenter': 'memory', 'SegmentationSettings': 'segmentation',
+    'Instances': 'instances', 'Segmenter': 'occlusion', 'SegmentationSettings': 'segmentation',
     'Tracker': 'tracking', 'TrackingSettings': 'tracking', 'segment_instances': 'segmentation'}
 
 

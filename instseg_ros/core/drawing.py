@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .instances import Instances
-from .oriented_boxes import oriented_box
+from .segmentation.oriented_boxes import oriented_box
 from .settings import setting, Settings
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

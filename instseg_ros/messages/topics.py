@@ -29,10 +29,13 @@ RECORDED = {
     DETECTIONS: 'vision_msgs/msg/Detection2DArray',
     f'{INSTANCE_MASK}/compressed': 'sensor_msgs/msg/CompressedImage',
     TRACKS: 'vision_msgs/msg/Detection2DArray',
+    '/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
+    '/parameter_events': 'rcl_interfaces/msg/ParameterEvent',
+}
+# Where ground_node runs too: the transforms, so that a recording can be placed on the floor again.
+RECORDED_GROUND = {
     OBJECTS: 'vision_msgs/msg/Detection3DArray',
     TF: 'tf2_msgs/msg/TFMessage',
     TF_STATIC: 'tf2_msgs/msg/TFMessage',
-    '/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
-    '/parameter_events': 'rcl_interfaces/msg/ParameterEvent',
 }
 LATCHED = {LABEL_INFO, TF_STATIC}

@@ -127,7 +127,8 @@ def first_size(bag: Bag, frames: Topic) -> tuple[int, int] | None:
 
 
 def split_masks(msgtype: str, masks: Sequence[Item], settings: SegmentationSettings,
-                size: tuple[int, int] | None, runs: bool) -> list[Split | str]:
+                names: Mapping[int, str], size: tuple[int, int] | None, runs: bool,
+                ) -> list[Split | str]:
     """Make instances of recorded masks; of one that is none, the reason."""
     splits: list[Split | str] = []
     for item in masks:
@@ -136,7 +137,7 @@ def split_masks(msgtype: str, masks: Sequence[Item], settings: SegmentationSetti
         except MessageError as error:
             splits.append(str(error))
             continue
-        instances = segment_instances(mask.ids, settings)
+        instances = segment_instances(mask.ids, settings, names)
         splits.append(Split(mask.header, Packed(instances),
                             describe(instances, mask.header, runs), mask.invented))
     return splits

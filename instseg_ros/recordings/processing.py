@@ -35,9 +35,10 @@ from .writer import aside, BagWriter, offered_qos
 from ..cameras import CameraSettings
 from ..cameras.networks import load_labels
 from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
+from ..core.class_names import VOC_NAMES
 from ..core.drawing import OverlaySettings
 from ..core.ground import GroundSettings
-from ..core.memory import InstanceMemory
+from ..core.occlusion import InstanceMemory
 from ..core.scene import SceneSettings
 from ..errors import RecordingError
 from ..messages import topics
@@ -376,7 +377,7 @@ class _Run:
 
     def _split(self, masks: list[Item], workers: Executor) -> Future[list[Split | str]]:
         return workers.submit(split_masks, self._mask.msgtype, masks, self._options.segmentation,
-                              self._size, self._options.coco is not None)
+                              self.names or VOC_NAMES, self._size, self._options.coco is not None)
 
     def _track(self, batches: Iterable[_Batch], workers: Executor) -> Iterator[_Item]:
         """Follow the instances from frame to frame; the one place where order matters."""
@@ -412,7 +413,8 @@ class _Run:
         described: Described | Future[Described] = split.described
         if settings.memory:
             # With the worker's half, what :class:`Segmenter` returns.
-            instances = self._memory.update(alone, stamp_ns, settings.size_threshold)
+            instances = self._memory.update(
+                alone, stamp_ns, settings.smallest_area(alone.labels.shape))
         if instances is not alone:
             described = workers.submit(describe, Packed(instances), split.header,
                                        self._options.coco is not None)

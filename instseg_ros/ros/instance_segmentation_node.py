@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
-from instseg_ros.core.debug_view import debug_view
+from instseg_ros.core.class_names import VOC_NAMES
+from instseg_ros.core.segmentation.debug_view import debug_view
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
 from instseg_ros.messages.encodings import read_mask
@@ -11,10 +12,10 @@ from instseg_ros.messages.stamps import LateStamps
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2DArray
+from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from .conversions import instances_to_detections, stamp_to_ns
-from .stage_node import ImagePublisher, StageNode
+from .stage_node import ImagePublisher, LATCHED, StageNode
 
 DEBUG_IMAGES = ('distance', 'cores', 'basins', 'merged', 'mosaic')
 
@@ -32,8 +33,13 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         self._mask = ImagePublisher(self, topics.INSTANCE_MASK, '16UC1')
         self._debug = {name: ImagePublisher(self, f'{topics.DEBUG}/{name}', 'bgr8')
                        for name in DEBUG_IMAGES}
+        self._labels = self.request(LabelInfo, topics.LABEL_INFO, self._on_names, LATCHED)
         self._masks = self.request(Image, topics.MASK, self._on_mask)
         self.report_unknown_parameters()
+
+    def _on_names(self, message: LabelInfo) -> None:
+        names = {c.class_id: c.class_name for c in message.class_map}
+        self._segmenter.class_names = names or VOC_NAMES
 
     def _on_mask(self, message: Image) -> None:
         settings = self._segmenter.settings = self.settings
@@ -55,7 +61,7 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         """Draw how the mask was split, for those who subscribe; without any, draw nothing."""
         wanted = [name for name, publisher in self._debug.items() if publisher.wanted]
         if wanted:
-            view = debug_view(mask, settings, instances)
+            view = debug_view(mask, settings, instances, self._segmenter.class_names)
             for name in wanted:
                 self._debug[name].publish(getattr(view, name), message.header)
                 self._debug[name].publish_compressed(getattr(view, name), message.header)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import os
 from pathlib import Path
 import time
@@ -16,7 +16,7 @@ from launch_ros.actions import Node
 
 from .launch_arguments import absolute_namespace, ros_arguments
 from .transport import transport_variables
-from ..messages.topics import RECORDED
+from ..messages.topics import RECORDED, RECORDED_GROUND
 
 _SWITCH = ['true', 'false']
 RESPAWN_S = 2.0  # before a node that has died is started again
@@ -86,11 +86,12 @@ def _pipeline(context: LaunchContext, camera: Mapping[str, str], bag: str) -> li
                      ros_arguments=arguments)
                 for program, names in processes]
     if given['record'] == 'true':
-        actions += recorder(absolute_namespace(given), bag)
+        recorded = RECORDED | (RECORDED_GROUND if given['ground'] == 'true' else {})
+        actions += recorder(absolute_namespace(given), bag, recorded)
     return actions
 
 
-def recorder(namespace: str, bag: str) -> list[Action]:
+def recorder(namespace: str, bag: str, recorded: Iterable[str] = RECORDED) -> list[Action]:
     """
     Return the actions that record the topics of a namespace to a new folder.
 
@@ -106,4 +107,4 @@ def recorder(namespace: str, bag: str) -> list[Action]:
         ExecuteProcess(cmd=['ros2', 'bag', 'record', '--storage', 'mcap', '--output', folder,
                             '--node-name', '_'.join([*words, 'rosbag2_recorder']),
                             '--topics', *(topic if topic.startswith('/') else prefix + topic
-                                          for topic in RECORDED)], output='screen')]
+                                          for topic in recorded)], output='screen')]

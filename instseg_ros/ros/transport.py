@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 from ament_index_python import get_package_share_directory
 
-# A user who set one of these has chosen.
-_CHOICES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE',
-            'FASTDDS_BUILTIN_TRANSPORTS')
+from ..fastdds import profile_variable, TRANSPORTS, VARIABLES
 
 
 def transport_variables(environment: Mapping[str, str]) -> dict[str, str]:
@@ -24,8 +22,8 @@ def transport_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """
     if environment.get('RMW_IMPLEMENTATION', '') not in ('', 'rmw_fastrtps_cpp'):
         return {}
-    if any(name in environment for name in _CHOICES):
+    # A user who set one of these has chosen.
+    if any(name in environment for name in (*VARIABLES, TRANSPORTS)):
         return {}
-    # Kilted renamed the variable and warns when both are set.
-    name = _CHOICES[1] if environment.get('ROS_DISTRO') == 'jazzy' else _CHOICES[0]
-    return {name: get_package_share_directory('instseg_ros') + '/config/fastdds.xml'}
+    file = get_package_share_directory('instseg_ros') + '/config/fastdds.xml'
+    return {profile_variable(environment): file}

@@ -62,8 +62,8 @@ class GroundSettings(Settings):
         2.0, 'How long the speed and height of an unseen track are remembered; a target that is '
         'unseen for longer is lost', unit='s', low=0, high=60)
     target: str = setting(
-        '', "What to follow on ground/target: a track id, the name of a class (the nearest of "
-        "it), '' nothing")
+        '', 'What to follow on ground/target: a track id, or the name of a class for the nearest '
+        'of it; empty: nothing')
 
     @property
     def noise(self) -> Noise:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-# Of the features below: learned by benchmarks/learn.py, see docs/method.md.
-WEIGHTS = (2.87, 0.73, -4.23, -0.6)
-# A neighbour is at most this far away, as a multiple of the root of the instance's area.
-REACH = 2
+from . import algorithm
+
 # Instances whose neighbours are looked for together.
 _BLOCK = 64
 
 
 def scores(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
            boxes: npt.NDArray[np.int32], hull_areas: npt.NDArray[np.float64],
-           doubts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+           margins: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """
     Return how likely each instance is one whole object: a logistic model of :func:`features`.
 
     Parameters
     ----------
-    class_ids, areas, boxes, hull_areas, doubts
+    class_ids, areas, boxes, hull_areas, margins
         As in :func:`features`.
 
     Returns
@@ -30,8 +28,9 @@ def scores(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
         In (0, 1].
 
     """
-    evidence = np.full(len(areas), WEIGHTS[0])
-    for weight, feature in zip(WEIGHTS[1:], features(class_ids, areas, boxes, hull_areas, doubts),
+    bias, *weights = algorithm.ALGORITHM.score_weights
+    evidence = np.full(len(areas), bias)
+    for weight, feature in zip(weights, features(class_ids, areas, boxes, hull_areas, margins),
                                strict=True):
         evidence += weight * feature
     return 1 / (1 + np.exp(-evidence))
@@ -39,7 +38,7 @@ def scores(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
 
 def features(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
              boxes: npt.NDArray[np.int32], hull_areas: npt.NDArray[np.float64],
-             doubts: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+             margins: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
     """
     Return what a score is made of.
 
@@ -49,20 +48,20 @@ def features(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
         As in :class:`~.instances.Instances`.
     hull_areas : ndarray of shape (N,), float64
         As in :func:`.components.hull_area`.
-    doubts : ndarray of shape (N,), float64
-        As in :meth:`.splitting.Parts.doubts`.
+    margins : ndarray of shape (N,), float64
+        As of :meth:`.cut_criterion.Cut.margin`, of each instance's least clear cut; 0 without.
 
     Returns
     -------
-    beside, concavity, doubts : ndarray of shape (N,), float64
+    beside, concavity, margins : ndarray of shape (N,), float64
         Logarithm of the area over that of the largest instance of the same class nearby (what is
         small beside a large one is often a piece of it), at least -5; square of the concavity
-        (the share of the hull that is not covered); doubt of the cuts.
+        (the share of the hull that is not covered); margin of its least clear cut.
 
     """
     beside = np.log(areas / _largest_nearby(class_ids, areas, boxes))
     concavity = np.maximum(1 - areas / hull_areas, 0)
-    return np.maximum(beside, -5), concavity * concavity, doubts
+    return np.maximum(beside, -5), concavity * concavity, margins
 
 
 def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
@@ -71,7 +70,7 @@ def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int6
     if len(areas) <= _BLOCK:
         return _largest_near(areas, class_ids, boxes, areas, class_ids, boxes)
     largest = np.empty_like(areas)
-    reach = REACH * np.sqrt(areas)
+    reach = algorithm.ALGORITHM.score_reach * np.sqrt(areas)
     # Sorted along x, the neighbours of a block follow one another: never all pairs.
     order = np.argsort(boxes[:, 0], kind='stable')
     lefts, rights = boxes[order, 0], np.maximum.accumulate(boxes[order, 2])
@@ -95,6 +94,6 @@ def _largest_near(areas: npt.NDArray[np.int64], class_ids: npt.NDArray[np.uint8]
     gaps = np.maximum(one[0] - other[1], other[0] - one[1])
     np.maximum(gaps, 0, out=gaps)
     gaps *= gaps
-    beside = gaps[0] + gaps[1] < REACH ** 2 * areas[:, None]
+    beside = gaps[0] + gaps[1] < algorithm.ALGORITHM.score_reach ** 2 * areas[:, None]
     beside &= class_ids[:, None] == their_class_ids
     return np.maximum.reduce(beside * their_areas, axis=1, initial=0)

@@ -54,26 +54,15 @@ class Footprints:
         x = flat - y * width
         return cls(x * stride, y * stride, owner, np.bincount(owner, minlength=count))
 
-    @property
-    def centres(self) -> npt.NDArray[np.float64]:
-        """
-        Return x, y of the centre of mass of each object, (T, 2) in pixels.
-
-        Pixel (x, y) has its own at + 0.5; an object without pixels has it at (0.5, 0.5).
-        """
-        count, some = len(self.counts), np.maximum(self.counts, 1)
-        return np.stack([np.bincount(self.owner, self.x, count) / some,
-                         np.bincount(self.owner, self.y, count) / some], axis=1) + 0.5
-
-    def overlaps(self, shift: npt.NDArray[np.float64], labels: npt.NDArray[np.uint16], count: int
-                 ) -> npt.NDArray[np.int64]:
+    def overlaps(self, scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64],
+                 labels: npt.NDArray[np.uint16], count: int) -> npt.NDArray[np.int64]:
         """
         Lay the moved footprints over a label image: one ``bincount`` for all pairs.
 
         Parameters
         ----------
-        shift : ndarray of shape (T, 2), float64
-            How far each object is moved first, x and y in pixels.
+        scale, shift : ndarray of shape (T, 2), float64
+            What x and y of each object's pixels are multiplied with first, and then moved by.
         labels : ndarray of shape (H, W), uint16
             0 background, 1..`count`.
         count : int
@@ -85,8 +74,10 @@ class Footprints:
             Sampled pixels that a moved object and a label have in common.
 
         """
-        steps = np.rint(shift).astype(np.int32)
-        x, y = self.x + steps[self.owner, 0], self.y + steps[self.owner, 1]
+        # Pixel (x, y) has its centre at + 0.5; rounding down gives the pixel that holds it.
+        x, y = (np.floor((own + np.float32(0.5)) * scale[:, axis].astype(np.float32)[self.owner]
+                         + shift[:, axis].astype(np.float32)[self.owner]).astype(np.int32)
+                for axis, own in enumerate((self.x, self.y)))
         height, width = labels.shape
         # Negative numbers are huge as unsigned ones: two comparisons instead of four.
         inside = (x.view(np.uint32) < width) & (y.view(np.uint32) < height)
@@ -110,6 +101,12 @@ class Footprints:
         """Return both as one set of as many objects; no object may have pixels in both."""
         return Footprints(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]),
                           np.concatenate([self.owner, other.owner]), self.counts + other.counts)
+
+    def followed_by(self, other: Footprints) -> Footprints:
+        """Return the objects of both, those of `other` after the own ones."""
+        return Footprints(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]),
+                          np.concatenate([self.owner, other.owner + np.int32(len(self.counts))]),
+                          np.concatenate([self.counts, other.counts]))
 
 
 def contacts(labels: npt.NDArray[np.uint16], boxes: npt.NDArray[np.float64], stride: int = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 import math
 from typing import NamedTuple
@@ -11,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 
-from .association import assign
-from .instances import Instances
-from .motion import Motion
-from .oriented_boxes import oriented_box
-from .segmentation import segment_instances, SegmentationSettings
+from ..class_names import VOC_NAMES
+from ..instances import Instances
+from ..segmentation import segment_instances, SegmentationSettings
+from ..segmentation.oriented_boxes import oriented_box
+from ..tracking import kalman
+from ..tracking.matching import assign
 
 SETTLED_FRAMES = 2    # frames after its first in which an object must have stood alone
 INSIDE = 0.35         # share of an expected object inside an instance that says: it is in there
@@ -92,11 +94,14 @@ class Segmenter:
     settings : SegmentationSettings
         May be replaced between updates by assigning :attr:`settings`. With ``memory`` off the
         result is that of :func:`~.segmentation.segment_instances`, exactly.
+    class_names : mapping of int to str
+        Names of class ids; may be replaced likewise.
 
     """
 
-    def __init__(self, settings: SegmentationSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: SegmentationSettings,
+                 class_names: Mapping[int, str] = VOC_NAMES) -> None:
+        self.settings, self.class_names = settings, class_names
         self._memory = InstanceMemory()
 
     def reset(self) -> None:
@@ -119,11 +124,12 @@ class Segmenter:
         Instances
 
         """
-        instances = segment_instances(mask, self.settings)
+        instances = segment_instances(mask, self.settings, self.class_names)
         if not self.settings.memory:
             self._memory.reset()
             return instances
-        return self._memory.update(instances, stamp_ns, self.settings.size_threshold)
+        return self._memory.update(instances, stamp_ns,
+                                   self.settings.smallest_area(mask.shape))
 
 
 class InstanceMemory:
@@ -143,7 +149,8 @@ class InstanceMemory:
     def reset(self) -> None:
         """Forget every object."""
         self._objects: list[_Object] = []
-        self._motion = Motion()
+        # The tracker's filter, of boxes of the newest view's size around its centre of mass.
+        self._state, self._covariance = kalman.begin(np.zeros((0, 4)))
         self._shape: tuple[int, ...] = ()
         self._stamp_ns = 0
 
@@ -170,7 +177,7 @@ class InstanceMemory:
         if instances.labels.shape != self._shape or not 0 <= dt <= LONGEST_GAP_S:
             self.reset()
         self._shape, self._stamp_ns = instances.labels.shape, stamp_ns
-        self._motion.predict(dt, self._sizes())
+        self._state, self._covariance = kalman.predict(self._state, self._covariance, dt)
         common = self._laid_over(instances)
         areas = np.array([o.area for o in self._objects], float)[:, None]
         same = np.array([o.class_id for o in self._objects])[:, None] == instances.class_ids
@@ -197,16 +204,22 @@ class InstanceMemory:
         self._remember(instances, common, overlap, placed, taken, dt)
         return cut.result()
 
-    def _sizes(self) -> npt.NDArray[np.float64]:
-        return np.sqrt([float(o.area) for o in self._objects])
+    @property
+    def _positions(self) -> npt.NDArray[np.float64]:
+        return self._state[:, :, 0]
 
     def _corner(self, row: int) -> npt.NDArray[np.int64]:
         """Return where the template of an object is now expected, x and y in whole pixels."""
-        return np.rint(self._motion.position[row] + self._objects[row].views[0].corner).astype(int)
+        return np.rint(self._positions[row] + self._objects[row].views[0].corner).astype(int)
 
-    def _see(self, row: int, position: npt.NDArray[np.float64], doubt: float) -> None:
-        self._motion.correct(np.array([row]), position[None],
-                             np.sqrt([float(self._objects[row].area)]), np.array([doubt]))
+    def _see(self, rows: list[int], places: list[npt.NDArray[np.float64]], doubts: list[float]
+             ) -> None:
+        """Take in where objects are: x, y, and the factor on the usual noise."""
+        if rows:
+            boxes = _centred([self._objects[row].views[0] for row in rows], places)
+            self._state[rows], self._covariance[rows] = kalman.correct(
+                self._state[rows], self._covariance[rows], boxes,
+                np.tile(np.array(doubts)[:, None], 4))
 
     def _laid_over(self, instances: Instances) -> npt.NDArray[np.float64]:
         """Return (T, N) pixels that expected objects share with instances."""
@@ -229,7 +242,7 @@ class InstanceMemory:
         # Shapes are compared in cells of a few pixels: a fiftieth of the time.
         step = max(1, round(min(o.area for o in items)**0.5 / FINE))
         worth = np.ascontiguousarray(worth[step // 2::step, step // 2::step])
-        guesses = [_Guess(o, self._motion.position[r] - corner, step, worth.shape, dt)
+        guesses = [_Guess(o, self._positions[r] - corner, step, worth.shape, dt)
                    for o, r in zip(items, rows, strict=True)]
         # Two rounds are enough, as the expected places are near; the view of the first one stays.
         for views in (VIEWS, 1):
@@ -263,8 +276,8 @@ class InstanceMemory:
         if len(rows) == 1 and not self._mends(items[0], blob, dt):
             return False
         for k, row in enumerate(rows):
-            self._see(row, self._motion.position[row] + guesses[k].offset * step,
-                      2.0 if k in shown else 6.0)
+            self._see([row], [self._positions[row] + guesses[k].offset * step],
+                      [2.0 if k in shown else 6.0])
         if len(shown) == len(columns) == 1:
             return True
         # On the ground, who stands lower in the frame is nearer and hides the others.
@@ -313,7 +326,6 @@ class InstanceMemory:
                 apart[[small, large]] = False
         whole &= apart
         places, doubts = [], []
-        sizes = self._sizes()[rows]
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             item, (view, centre) = self._objects[row], _viewed(instances, column)
             item.unseen_s = item.hidden_s = 0.0
@@ -321,7 +333,7 @@ class InstanceMemory:
             item.stale_s += dt
             if item.known and item.stale_s <= STALE_S and not (
                     apart[column] and view.area >= SHRUNK * item.area):
-                places.append(self._motion.position[row] + self._surprise(
+                places.append(self._positions[row] + self._surprise(
                     row, instances.boxes[column]))
                 doubts.append(4.0)
                 continue
@@ -332,8 +344,7 @@ class InstanceMemory:
             item.look(view, item.stale_s)
             item.stale_s = 0.0
             item.seen_alone += bool(whole[column])
-        if len(rows):
-            self._motion.correct(rows, np.array(places), sizes, np.array(doubts))
+        self._see(rows.tolist(), places, doubts)
         seen = placed | set(rows.tolist())
         for row, item in enumerate(self._objects):
             if row not in seen:
@@ -341,11 +352,13 @@ class InstanceMemory:
         kept = np.array([o.unseen_s <= UNSEEN_S and o.hidden_s <= HIDDEN_S
                          and (o.known or r in seen) for r, o in enumerate(self._objects)], bool)
         self._objects = [o for o, k in zip(self._objects, kept, strict=True) if k]
-        self._motion.keep(kept)
+        self._state, self._covariance = self._state[kept], self._covariance[kept]
         for column in sorted(set(range(len(instances))) - taken - set(columns.tolist())):
             view, centre = _viewed(instances, column)
             self._objects.append(_Object(int(instances.class_ids[column]), [view]))
-            self._motion.add(centre[None], np.sqrt([float(view.area)]))
+            state, covariance = kalman.begin(_centred([view], [centre]))
+            self._state = np.concatenate([self._state, state])
+            self._covariance = np.concatenate([self._covariance, covariance])
 
     def _surprise(self, row: int, box: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
         """Return how far a partly hidden object is from its place, by the side that shows."""
@@ -476,6 +489,13 @@ class _Cut:
         return Instances(dense[self._labels], *(
             np.concatenate([value[stay], np.array(added, value.dtype)])
             for value, added in zip(values, zip(*self._parts, strict=True), strict=True)))
+
+
+def _centred(views: list[_View], places: list[npt.NDArray[np.float64]]
+             ) -> npt.NDArray[np.float64]:
+    """Return boxes of the size of some views around places, (M, 4)."""
+    half = np.array([view.shape.shape[::-1] for view in views]) / 2
+    return np.concatenate([places - half, places + half], axis=1)
 
 
 def _groups(link: npt.NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:

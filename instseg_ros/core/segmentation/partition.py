@@ -1,0 +1,131 @@
+"""Partition: every pixel of a component gets one of its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .components import Component
+from .merging import Parts
+from .watershed import upsampled
+
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+
+def partition(parts: Parts, component: Component, min_area: int) -> list[tuple[int, Component]]:
+    """
+    Give every pixel of a component its part.
+
+    Parameters
+    ----------
+    parts : Parts
+        At most 65534.
+    component : Component
+        What they are parts of.
+    min_area : int
+        A part that turns out to have fewer pixels goes to its neighbours.
+
+    Returns
+    -------
+    list of (int, Component)
+        The parts that are left, at least one, each one 8-connected piece. Orphan fragments, which
+        the full grid shows behind a neighbour, go to the neighbours.
+
+    """
+    x0, y0, x1, y1 = component.box
+    inside, shape = component.inside, (y1 - y0, x1 - x0)
+    cells = parts.part_of.astype(np.min_scalar_type(len(parts))).take(parts.graph.labels)
+    labels = np.zeros(inside.shape, cells.dtype)
+    np.multiply(upsampled(cells, shape), inside[1:-1, 1:-1], out=labels[1:-1, 1:-1])
+    found: dict[int, Component] = {}
+    for k in range(1, len(parts) + 1):
+        place = _place((cells == k).view(np.uint8), shape)
+        crop = labels[place]
+        pixels = (crop == k).view(np.uint8)
+        part = _largest_piece(pixels, x0 - 1 + place[1].start, y0 - 1 + place[0].start)
+        kept = part is not None and part.area >= max(min_area, 1)
+        if part and kept:
+            found[k] = part
+        if not part or not kept or part.area < cv2.countNonZero(pixels):
+            # Orphan fragments, and what is too small, go to the neighbours that grow over them.
+            crop[pixels.view(np.bool_)] = 0
+            if part and kept:
+                left, top, right, bottom = part.box
+                here = labels[top - y0 + 1:bottom - y0 + 1, left - x0 + 1:right - x0 + 1]
+                here[part.inside[1:-1, 1:-1] != 0] = k
+    if not found:
+        return [(1, component)]
+    if sum(part.area for part in found.values()) < component.area:
+        free = ((labels == 0) & (inside != 0)).view(np.uint8)
+        x, y, w, h = cv2.boundingRect(free)
+        near = np.s_[y - 1:y + h + 1, x - 1:x + w + 1]
+        grow(labels[near], inside[near], w * h)
+        for k in np.unique(labels[near][free[near] != 0]).tolist():
+            grown = _largest_piece((labels == k).view(np.uint8), x0 - 1, y0 - 1)
+            if grown:
+                found[k] = grown
+    return list(found.items())
+
+
+def _place(cells: npt.NDArray[np.uint8], shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Return where the pixels of the non-zero cells are, with a frame of one pixel."""
+    x, y, w, h = cv2.boundingRect(cells)
+
+    def first(cell: int, cells: int, pixels: int) -> int:
+        return -((cells - 2 * cell * pixels) // (2 * cells))
+
+    (rows, columns), (height, width) = cells.shape, shape
+    return (slice(first(y, rows, height), first(y + h, rows, height) + 2),
+            slice(first(x, columns, width), first(x + w, columns, width) + 2))
+
+
+def _largest_piece(pixels: npt.NDArray[np.uint8], left: int, top: int) -> Component | None:
+    """
+    Return the largest 8-connected piece of a crop, None of an empty one.
+
+    The crop is framed by 0; its first pixel is at left, top.
+    """
+    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if hierarchy is None:
+        return None
+    outer, = (hierarchy[0, :, 3] < 0).nonzero()
+    if len(outer) > 1:
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
+        largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+        return _largest_piece((pieces == largest).view(np.uint8), left, top)
+    contour = contours[int(outer[0])]
+    x, y, w, h = cv2.boundingRect(contour)
+    framed = pixels[y - 1:y + h + 1, x - 1:x + w + 1]
+    x, y = x + left, y + top
+    return Component(cv2.countNonZero(framed), (x, y, x + w, y + h),
+                     contour + np.array([left, top], np.int32), framed,
+                     has_holes=len(hierarchy[0]) > 1)
+
+
+def grow(labels: npt.NDArray[Any], inside: npt.NDArray[np.uint8], steps: int) -> None:
+    """
+    Let labels grow over their component, a pixel a step, where no other label is yet.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (h, w), uint8 or uint16
+        Changed in place; 0 where labels may grow.
+    inside : ndarray of shape (h, w), uint8
+        Labels grow where it is non-zero.
+    steps : int
+        Growing ends after so many steps, or when there is nothing left to grow over.
+
+    """
+    free = (inside != 0) & (labels == 0)
+    for _ in range(steps):
+        if not free.any():
+            return
+        grown: npt.NDArray[Any] = cv2.dilate(labels, _NEIGHBOURS)
+        grown[~free] = 0
+        if not grown.any():
+            return
+        labels += grown
+        free &= grown == 0

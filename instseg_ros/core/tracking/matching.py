@@ -1,0 +1,217 @@
+"""
+Matching: affinities of tracks and instances, and who is who when all are taken together.
+
+An affinity is a number in [0, 1] for each pair; 0 says that the pair cannot be.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from . import kalman
+from .measurement import Measurement
+from .track_table import TrackTable
+
+Table = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+TREMBLE = 0.12       # object sizes: deviation of the edge that fits best
+STAYS = 0.4          # mask IoU of what is where it was expected
+REACH = 0.25         # of the frame's longer side: how far a pushed camera shifts everything
+SAME_SIZE = 1.5      # times the area, or less, of objects that may vote for a shift
+
+
+def in_stages(stages: tuple[tuple[npt.NDArray[np.bool_], Table, float], ...]) -> tuple[Rows, Rows]:
+    """
+    Pair tracks with instances in stages, each optimal in itself, the surest first.
+
+    Parameters
+    ----------
+    stages : tuple of (who, affinity, least)
+        Which tracks take part, (T,) bool; affinities, (T, N); pairs below `least` are not made.
+
+    Returns
+    -------
+    rows, columns : ndarray of shape (M,), intp
+
+    """
+    pairs: list[tuple[Rows, Rows]] = [(np.zeros(0, np.intp), np.zeros(0, np.intp))]
+    tracks, instances = stages[0][1].shape
+    open_rows, open_columns = np.ones(tracks, bool), np.ones(instances, bool)
+    for who, affinity, least in stages:
+        r, c = np.flatnonzero(who & open_rows), np.flatnonzero(open_columns)
+        if len(r) and len(c):
+            i, j = assign(affinity[np.ix_(r, c)], least)
+            pairs.append((r[i], c[j]))
+            open_rows[r[i]], open_columns[c[j]] = False, False
+    rows, columns = zip(*pairs, strict=True)
+    return np.concatenate(rows), np.concatenate(columns)
+
+
+def mask_overlap(table: TrackTable, seen: Measurement) -> tuple[Table, Table]:
+    """
+    Lay the masks of all tracks, moved and scaled, over the instances.
+
+    Returns
+    -------
+    iou, inside : ndarray of shape (T, N), float64
+        Intersection over union; share of each track's mask inside each instance. Without masks
+        the IoU of the boxes, and zeros.
+
+    """
+    if not seen.labels.size:
+        iou = buffered_iou(table.boxes, seen.boxes, 0)
+        return iou, np.zeros_like(iou)
+    scale, shift = table.moves
+    common = table.footprints.overlaps(scale, shift, seen.labels, len(seen.areas))
+    inside = common / np.maximum(table.footprints.counts, 1)[:, None]
+    areas = table.areas_now
+    pixels = inside * areas[:, None]
+    return pixels / np.maximum(areas[:, None] + seen.areas[None] - pixels, 1e-9), inside
+
+
+def buffered_iou(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], margin: float) -> Table:
+    """
+    Return the IoU, (T, N), of boxes (T, 4) and (N, 4) that grow by a margin on every side.
+
+    The margin is a share of width and height (BIoU: Yang et al., *Hard to Track Objects with
+    Irregular Motions and Similar Appearances?*, 2023); 0 gives the plain IoU.
+    """
+    a, b = _grown(a, margin), _grown(b, margin)
+    common = common_area(a, b)
+    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
+    return common / np.maximum(area_a[:, None] + area_b[None] - common, 1e-9)
+
+
+def common_area(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Table:
+    """Return the area, (T, N) in px, that boxes have in common."""
+    # Axis by axis: a table of pairs with two numbers each takes three times as long.
+    along = (np.minimum.outer(a[:, axis + 2], b[:, axis + 2])
+             - np.maximum.outer(a[:, axis], b[:, axis]) for axis in (0, 1))
+    width, height = (np.maximum(extent, 0, out=extent) for extent in along)
+    return width * height
+
+
+def _grown(boxes: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.float64]:
+    by = margin * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - by, boxes[:, 2:] + by], axis=1)
+
+
+def edge_affinity(table: TrackTable, seen: Measurement, rows: Rows, columns: Rows
+                  ) -> npt.NDArray[np.float64]:
+    """
+    Return how near the edge that fits best on each axis is to its forecast, for pairs, (M,).
+
+    Of an object that goes behind another one, one edge and the centre are off and the other edge
+    is not; who walks in front of somebody takes the other's pixels, but not the height of head and
+    feet.
+    """
+    boxes = table.boxes
+    off = seen.boxes[columns] - boxes[rows]
+    low, high = off[:, :2], off[:, 2:]
+    least = np.minimum(np.minimum(np.abs(low), np.abs(high)), np.abs(low + high) / 2)
+    variance = (TREMBLE * kalman.sizes(boxes))**2 + table.covariance[:, :, 0, 0].mean(axis=1)
+    return np.exp(-0.5 * (least**2).sum(axis=1) / variance[rows])
+
+
+def assign(likeness: Table, least: float) -> tuple[Rows, Rows]:
+    """
+    Pair rows with columns so that the pairs' likeness adds up to the most.
+
+    Parameters
+    ----------
+    likeness : ndarray of shape (T, N), float64
+        How well a row and a column go together.
+    least : float
+        Pairs below are never made.
+
+    Returns
+    -------
+    rows, columns : ndarray of shape (M,), intp
+
+    Examples
+    --------
+    >>> rows, columns = assign(np.array([[0.9, 0.8], [0.8, 0.1]]), 0.2)
+    >>> list(zip(rows.tolist(), columns.tolist()))
+    [(0, 1), (1, 0)]
+
+    """
+    possible = likeness >= least
+    wanted_by, wants = possible.sum(axis=0), possible.sum(axis=1)
+    # Pairs that nobody else wants need no solver: with 300 objects that is nearly all of them.
+    rows, columns = np.nonzero(possible & (wanted_by == 1)[None] & (wants == 1)[:, None])
+    wants[rows] = wanted_by[columns] = 0
+    free_rows, free_columns = np.flatnonzero(wants), np.flatnonzero(wanted_by)
+    if len(free_rows) and len(free_columns):
+        contested = np.ix_(free_rows, free_columns)
+        gain = np.where(possible[contested], likeness[contested], 0.0)
+        r, c = linear_sum_assignment(gain, maximize=True)
+        made = possible[contested][r, c]
+        rows = np.concatenate([rows, free_rows[r[made]]])
+        columns = np.concatenate([columns, free_columns[c[made]]])
+    return rows, columns
+
+
+def camera_shift(table: TrackTable, seen: Measurement, iou: Table,
+                 known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """
+    Return how far the whole scene jumped since the last frame, beyond the forecast, (2,).
+
+    Zeros when half of the `known` tracks are where they were expected.
+    """
+    if known.sum() < 3 or len(seen.areas) < 3 \
+            or (iou[known].max(axis=1) >= STAYS).mean() >= 0.5:
+        return np.zeros(2)
+    boxes, area = table.seen_boxes_now[known], table.areas[known]
+    expected, centres = ((b[:, :2] + b[:, 2:]) / 2 for b in (boxes, seen.boxes))
+    ratio = area[:, None] / np.maximum(seen.areas[None], 1)
+    distance = np.abs(centres[None] - expected[:, None]).max(axis=2)
+    reach = REACH * max(seen.labels.shape) if seen.labels.size else np.inf
+    possible = ((np.maximum(ratio, 1 / ratio) < SAME_SIZE) & (distance < reach)
+                & (table.class_ids[known][:, None] == seen.class_ids[None]))
+    return common_shift(expected, centres, possible,
+                        cell=max(4.0, 0.25 * float(np.sqrt(np.median(area)))))
+
+
+def common_shift(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64],
+                 possible: npt.NDArray[np.bool_], cell: float) -> npt.NDArray[np.float64]:
+    """
+    Return the one shift that explains where most objects went: a camera that was pushed.
+
+    Every possible pair votes for its own shift; a true common shift collects one vote of each
+    object in the same cell, wrong pairs scatter (a Hough vote).
+
+    Parameters
+    ----------
+    expected, seen : ndarray of shape (T, 2) and (N, 2), float64
+        Centres, x and y in pixels.
+    possible : ndarray of shape (T, N), bool
+        Pairs that may vote.
+    cell : float
+        Side of a voting cell in pixels.
+
+    Returns
+    -------
+    ndarray of shape (2,), float64
+        x and y in pixels; zeros when no shift explains at least 3 objects and 60 % of them.
+
+    """
+    t, n = np.nonzero(possible)
+    none = np.zeros(2)
+    if len(t) < 3:
+        return none
+    votes = seen[n] - expected[t]
+    low = votes.min(axis=0)
+    # Cells overlap by half, so that a true shift is never cut in two by the borders of cells.
+    corner = np.floor((votes - low) / (cell / 2)).astype(np.int64) + 1
+    width, height = corner.max(axis=0) + 1
+    counted = np.zeros((height + 1, width + 1), np.int64)
+    np.add.at(counted, (corner[:, 1], corner[:, 0]), 1)
+    windows = counted[:-1, :-1] + counted[1:, :-1] + counted[:-1, 1:] + counted[1:, 1:]
+    at_y, at_x = np.unravel_index(int(windows.argmax()), windows.shape)
+    inside = ((corner - (at_x, at_y) >= 0) & (corner - (at_x, at_y) <= 1)).all(axis=1)
+    agreeing = len(np.unique(t[inside]))
+    if agreeing < 3 or agreeing < 0.6 * len(expected):
+        return none
+    return np.median(votes[inside], axis=0)
