@@ -27,10 +27,10 @@ from instseg_ros.cameras.synthetic import CAR, PERSON, SyntheticScene
 from instseg_ros.core import Instances, Tracker, TrackingSettings
 from instseg_ros.core import segment_instances, SegmentationSettings
 from instseg_ros.core.scene import Scene, SceneSettings
+from instseg_ros.core.segmentation.oriented_boxes import oriented_box
 import numpy as np
 from scene_peers import PEERS
 from scipy.optimize import linear_sum_assignment
-from tracking import described, grid
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = {'modlib': 'modlib==1.5.0', 'supervision': 'supervision==0.31.2'}
@@ -160,6 +160,19 @@ def _drawn(figure, scene: Street) -> np.ndarray:
     for points, _ in figure.parts:
         cv2.fillConvexPoly(mask, np.rint(points * 16).astype(np.int32), 1, cv2.LINE_8, 4)
     return mask
+
+
+def described(labels: np.ndarray, class_ids: np.ndarray) -> Instances:
+    """Return the instances of a ready label image."""
+    boxes, oriented = np.zeros((len(class_ids), 4), np.int32), np.zeros((len(class_ids), 5))
+    for k in range(len(class_ids)):
+        inside = (labels == k + 1).view(np.uint8)
+        x, y, w, h = cv2.boundingRect(inside)
+        boxes[k] = x, y, x + w, y + h
+        oriented[k] = oriented_box(inside[y:y + h, x:x + w])
+        oriented[k, :2] += x, y
+    return Instances(labels, class_ids, np.bincount(
+        labels.ravel(), minlength=len(class_ids) + 1)[1:], np.ones(len(class_ids)), boxes, oriented)
 
 
 @dataclass
@@ -491,7 +504,7 @@ def cost() -> None:
     of = SceneSettings(selections=tuple(own)).changed(**{
         f'{name}.{key}': value for name, one in own.items() for key, value in one.items()})
     for count in (10, 50, 200):
-        frames = [described(*grid(count, i)) for i in range(60)]
+        frames = [described(*crowd(count, i)) for i in range(60)]
         scene, spent = Scene(of, NAMES), []
         for i in range(300):
             start = time.perf_counter()
@@ -499,6 +512,18 @@ def cost() -> None:
             spent.append(time.perf_counter() - start)
         print(f'  {count:4d} tracks: median {1e3 * np.median(spent):5.2f} ms, '
               f'p95 {1e3 * np.percentile(spent, 95):5.2f} ms')
+
+
+def crowd(count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a label image of `count` swaying persons, some of whom meet."""
+    labels = np.zeros((480, 640), np.uint16)
+    across = int(np.ceil(np.sqrt(count * 4 / 3)))
+    pitch = 640 / across
+    for k in range(count):
+        x = int((k % across + 0.15 + 0.35 * np.sin(step / 4 + k)) * pitch)
+        y = int((k // across + 0.15 + 0.2 * np.cos(step / 6 + k)) * pitch)
+        labels[max(0, y):y + int(0.7 * pitch), max(0, x):x + int(0.5 * pitch)] = k + 1
+    return labels, np.full(count, PERSON, np.uint8)
 
 
 def install_peers() -> None:
@@ -521,7 +546,7 @@ def main() -> None:
     cost()
     first = 0 if options.tuning else 100
     seeds, seconds = (range(first, first + 2), 12) if options.quick else (
-        range(first, first + 6), 40)
+        range(first, first + 4), 30)
     quality(seeds, seconds, not options.no_peers)
 
 

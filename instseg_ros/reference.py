@@ -49,6 +49,14 @@ def parameter_tables() -> str:
     return '\n'.join(lines)
 
 
+def selection_table() -> str:
+    """Return the parameters of a selection as a Markdown table."""
+    lines = ['| parameter | default | limits | meaning |', '|---|---|---|---|']
+    lines += [f'| `{s.name}` | `{_value(s)}` | {_limits(s)} | {_meaning(s)} |'
+              for s in Selection.declared()]
+    return '\n'.join(lines) + '\n'
+
+
 def _meaning(declared: Setting) -> str:
     return declared.doc + (f' [{declared.unit}]' if declared.unit else '')
 

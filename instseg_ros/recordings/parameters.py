@@ -65,12 +65,17 @@ def read_settings(files: Sequence[Path] = (), assignments: Sequence[str] = (),
         for pattern, name, value in _entries(file):
             entries.append((_matching(pattern), name, value, f'{file}: {pattern}: '))
     given: list[tuple[list[str], str, Any, str]] = []
+    names = [n for _, name, value, _ in entries if name == 'selections' and
+             isinstance(value, list) for n in value if isinstance(n, str)]
     for assignment in assignments:
         name, equals, text = assignment.partition('=')
         if not equals:
             raise SettingsError(f'--set {assignment}: expected name=value')
         first, dot, rest = name.partition('.')
         node = first if dot and first in STAGES else ''
+        if dot and not node and first not in names:
+            raise SettingsError(f'--set {assignment}: expected one of '
+                                f'{", ".join((*STAGES, *names))}, got {first}')
         try:
             value = yaml.load(text, _Loader)
         except yaml.YAMLError:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from .view import View
 
 _Table = npt.NDArray[np.float64]
+_Indices = npt.NDArray[np.intp]
 
 
 def shares(view: View, relation: str) -> _Table:
@@ -53,28 +54,54 @@ def gaps(view: View, reach: _Table, wanted: npt.NDArray[np.bool_]) -> _Table:
 
     """
     found = np.full((view.count, view.count), np.inf)
-    boxes = view.instances.boxes.astype(np.float64)
+    left, top, right, bottom = view.instances.boxes.T.astype(np.float64)
     # The gap of the masks is never smaller than that of the boxes along x, or along y.
-    apart = np.maximum(boxes[:, None, :2] - boxes[None, :, 2:],
-                       boxes[None, :, :2] - boxes[:, None, 2:]).max(axis=2)
-    near = wanted & (apart <= reach[:, None])
-    for i, j in np.argwhere(np.triu(near | near.T, 1)).tolist():
-        most = max(reach[i], reach[j])
-        gap = _gap(_within(view.outlines[i], boxes[j], most),
-                   _within(view.outlines[j], boxes[i], most), view.step)
-        if gap <= most:
-            found[i, j] = found[j, i] = gap
+    apart = np.maximum(left[:, None] - right, top[:, None] - bottom)
+    near = wanted & (np.maximum(apart, apart.T) <= reach[:, None])
+    near |= near.T
+    meet = near & (view.contacts[1:, 1:] > 0)
+    found[meet] = 0
+    first, second = np.nonzero(np.triu(near & ~meet, 1))
+    if not len(first):
+        return found
+    most = np.maximum(reach[first], reach[second])
+    x, y, _ = view.outlines
+    # For each pair the points of both that are near the box of the other, then all of these of
+    # one with all of these of the other; for all pairs at once.
+    a, pair_a = _near(view, first, second, most)
+    b, pair_b = _near(view, second, first, most)
+    of_a, of_b = (np.bincount(p, minlength=len(first)) for p in (pair_a, pair_b))
+    starts_b = np.cumsum(of_b) - of_b
+    repeats = of_b[pair_a]
+    if not repeats.any():
+        return found
+    here, there = np.repeat(a, repeats), b[_ranges(starts_b[pair_a], repeats)]
+    apart_x, apart_y = x[here] - x[there], y[here] - y[there]
+    blocks = np.cumsum(of_a * of_b) - of_a * of_b
+    some = np.flatnonzero(of_a * of_b)
+    nearest = np.minimum.reduceat(apart_x**2 + apart_y**2, blocks[some])
+    # From one cell to the next is no gap.
+    gap = np.maximum(0, np.sqrt(nearest) - view.step)
+    gap[gap > most[some]] = np.inf
+    found[first[some], second[some]] = found[second[some], first[some]] = gap
     return found
 
 
-def _within(points: _Table, box: _Table, reach: float) -> _Table:
-    """Return the points, (P, 2), that are not farther than ``reach`` from a box."""
-    return points[((points >= box[:2] - reach) & (points <= box[2:] + reach)).all(axis=1)]
+def _near(view: View, instances: _Indices, others: _Indices, reach: _Table
+          ) -> tuple[_Indices, _Indices]:
+    """Return which points of instances are within reach of others' boxes, and of which pair."""
+    x, y, starts = view.outlines
+    counts = starts[instances + 1] - starts[instances]
+    index = _ranges(starts[instances], counts)
+    left, top, right, bottom = view.instances.boxes[others].T
+    px, py = x[index], y[index]
+    chosen = np.flatnonzero(
+        (px >= np.repeat(left - reach, counts)) & (px <= np.repeat(right + reach, counts))
+        & (py >= np.repeat(top - reach, counts)) & (py <= np.repeat(bottom + reach, counts)))
+    return index[chosen], np.repeat(np.arange(len(instances)), counts)[chosen]
 
 
-def _gap(a: _Table, b: _Table, step: int) -> float:
-    if not len(a) or not len(b):
-        return float('inf')
-    x, y = (np.subtract.outer(a[:, k], b[:, k]) for k in (0, 1))
-    # From one cell to the next is no gap.
-    return max(0.0, float(np.sqrt((x * x + y * y).min())) - step)
+def _ranges(starts: _Indices, counts: _Indices) -> _Indices:
+    """Return the numbers from each start on, as many as its count, one range after the other."""
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)

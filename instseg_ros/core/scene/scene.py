@@ -297,12 +297,12 @@ class Scene:
         assert limits is not None
         events = []
         names = list(self._settings.named)
-        for s, (anchor, line) in limits.lines.items():
-            place = now[:, anchor]
-            self._through[s, rows] += lines.crossings(line, before[:, anchor], place)
-            through = self._through[s, rows]
-            if not through.any():
-                continue
+        for anchor, (asked, together) in limits.together.items():
+            self._through[np.ix_(asked, rows)] += together.crossings(
+                before[:, anchor], now[:, anchor])
+        for s in np.flatnonzero(self._through[:, rows].any(axis=1)).tolist():
+            anchor, line = limits.lines[s]
+            place, through = now[:, anchor], self._through[s, rows]
             # In pixels a size is the track's own; on the floor, a metre.
             margin = limits.hysteresis[s] * (1.0 if anchor == _FLOOR else lengths)
             clear = (through != 0) & (lines.clearance(line, place) >= margin)
@@ -359,6 +359,11 @@ class _Conditions:
                 zones.setdefault(anchor, {})[k] = in_pixels(as_points(s.zone), s.units, shape)
             if s.line:
                 self.lines[k] = _ANCHORS[anchor], in_pixels(as_points(s.line), s.units, shape)
+        # All lines of an anchor are looked at in one go.
+        self.together = {}
+        for anchor_of in {anchor for anchor, _ in self.lines.values()}:
+            asked = [k for k, (anchor, _) in self.lines.items() if anchor == anchor_of]
+            self.together[anchor_of] = asked, lines.Lines([self.lines[k][1] for k in asked])
         masks = zones.pop('mask', {})
         self._shared, self._least = list(masks), np.array(
             [[self._selections[k].zone_share] for k in masks])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..instances import Instances
 
 LOWER_END = 0.1     # share of a box in which an object stands on the floor
-CELLS_ACROSS = 320  # larger frames are looked at on every 2nd, 3rd... pixel of every 2nd, 3rd row
+CELLS_ACROSS = 160  # larger frames are looked at on every 2nd, 3rd... pixel of every 2nd, 3rd row
 
 
 class View:
@@ -23,7 +23,7 @@ class View:
         Instances, N.
     step : int
         Pixels from one cell to the next.
-    cells : ndarray of shape (H', W'), int64
+    cells : ndarray of shape (H', W'), uint16
         Label of each cell.
     index, labels : ndarray of shape (M,), int64
         Where in ``cells.ravel()`` there are instances, and which.
@@ -36,9 +36,9 @@ class View:
         self.count = len(instances)
         self.instances = instances
         self.step = step_of(instances.labels.shape)
-        self.cells = instances.labels[::self.step, ::self.step].astype(np.int64)
+        self.cells = np.ascontiguousarray(instances.labels[::self.step, ::self.step])
         self.index = np.flatnonzero(self.cells)
-        self.labels = self.cells.ravel()[self.index]
+        self.labels = self.cells.ravel()[self.index].astype(np.int64)
         self.sizes = np.bincount(self.labels, minlength=self.count + 1)[1:]
 
     @cached_property
@@ -49,9 +49,9 @@ class View:
     @cached_property
     def centres(self) -> npt.NDArray[np.float64]:
         """Centre of gravity of each mask, (N, 2) x and y in pixels."""
-        rows, columns = np.divmod(self.index, self.cells.shape[1])
-        sums = [np.bincount(self.labels, weights=values, minlength=self.count + 1)[1:]
-                for values in (columns, rows)]
+        sums = [np.bincount(self.labels, weights=values[self.index],
+                            minlength=self.count + 1)[1:]
+                for values in _places(self.cells.shape)]
         boxes = self.instances.boxes
         middles = (boxes[:, :2] + boxes[:, 2:]) / 2
         found = (np.stack(sums, axis=1) / np.maximum(self.sizes, 1)[:, None]) * self.step + 0.5
@@ -67,16 +67,16 @@ class View:
     @cached_property
     def feet_hidden(self) -> npt.NDArray[np.bool_]:
         """Whether another instance is below most of the lower end of each mask, (N,)."""
-        above, below = self.cells[:-1].ravel(), self.cells[1:].ravel()
         # Where a mask ends downwards, within the lowest part of its box.
-        ends = np.flatnonzero((above != below) & (above > 0))
-        labels = above[ends]
+        ends, above, below = self._edges[1]
+        masks = above > 0
+        ends, labels, below = ends[masks], above[masks], below[masks]
         boxes = self.instances.boxes
         lowest = boxes[:, 3] - LOWER_END * (boxes[:, 3] - boxes[:, 1])
         low = ends // self.cells.shape[1] * self.step >= lowest[labels - 1] - self.step
         count = self.count + 1
         all_ends = np.bincount(labels[low], minlength=count)
-        other = np.bincount(labels[low], weights=below[ends[low]] > 0, minlength=count)
+        other = np.bincount(labels[low], weights=below[low] > 0, minlength=count)
         return np.asarray((other > all_ends / 2)[1:])
 
     @cached_property
@@ -88,27 +88,53 @@ class View:
         """
         columns = self.count + 1
         table = np.zeros((columns, columns), np.int64)
-        for a, b in ((self.cells[:, :-1], self.cells[:, 1:]), (self.cells[:-1], self.cells[1:])):
-            here = np.flatnonzero(a != b)
-            pairs = a.ravel()[here] * columns + b.ravel()[here]
-            table += np.bincount(pairs, minlength=columns**2).reshape(columns, columns)
+        for _, a, b in self._edges:
+            table += np.bincount(a * columns + b, minlength=columns**2).reshape(columns, columns)
         return table + table.T
 
     @cached_property
-    def outlines(self) -> list[npt.NDArray[np.float64]]:
-        """The cells along the outline of each instance, (P, 2) x and y in pixels."""
-        padded = np.pad(self.cells, 1)
-        middle = padded[1:-1, 1:-1]
-        along = middle != padded[:-2, 1:-1]
-        for other in (padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
-            along |= middle != other
-        here = np.flatnonzero(along & (middle > 0))
-        labels = self.cells.ravel()[here]
-        order = np.argsort(labels, kind='stable')
-        rows, columns = np.divmod(here[order], self.cells.shape[1])
-        points = np.stack([columns, rows], axis=1) * float(self.step)
-        ends = np.cumsum(np.bincount(labels, minlength=self.count + 1))[1:]
-        return np.split(points, ends[:-1])[:self.count]
+    def outlines(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64],
+                                npt.NDArray[np.int64]]:
+        """
+        Return the cells along the outlines.
+
+        Returns
+        -------
+        x, y : ndarray of shape (P,), float64
+            Where, in pixels, by instance.
+        starts : ndarray of shape (N + 1,), int64
+            Where in these the cells of each instance start; the last is P.
+
+        """
+        width = self.cells.shape[1]
+        (across, left, right), (down, above, below) = self._edges
+        labels = np.concatenate([left, right, above, below])
+        cells = np.concatenate([across, across + 1, down, down + width])
+        order = np.argsort(labels.astype(np.uint16), kind='stable')  # of 16 bits: a radix sort
+        starts = np.cumsum(np.bincount(labels, minlength=self.count + 1))
+        cells = cells[order[starts[0]:]]
+        columns, rows = _places(self.cells.shape)
+        return columns[cells] * self.step, rows[cells] * self.step, starts - starts[0]
+
+    @cached_property
+    def _edges(self) -> list[tuple[npt.NDArray[np.int64], ...]]:
+        """Cells that differ from that on their right, and below: where, and both labels."""
+        found = []
+        width = self.cells.shape[1]
+        for a, b in ((self.cells[:, :-1], self.cells[:, 1:]), (self.cells[:-1], self.cells[1:])):
+            here = np.flatnonzero(a != b)
+            first, second = a.ravel()[here], b.ravel()[here]
+            if a.shape[1] < width:
+                here = here + here // (width - 1)  # in the whole row again
+            found.append((here, first.astype(np.int64), second.astype(np.int64)))
+        return found
+
+
+@lru_cache(maxsize=4)
+def _places(shape: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return column and row of every cell."""
+    rows, columns = np.indices(shape, np.float64)
+    return columns.ravel(), rows.ravel()
 
 
 def step_of(shape: tuple[int, ...]) -> int:
