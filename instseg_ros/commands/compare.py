@@ -23,7 +23,7 @@ from ..recordings.scene import events_compared, read_events
 from ..recordings.results import read_results, Result
 from ..recordings.writer import aside
 
-_OF_RESULTS = ('instance_segmentation_node', 'tracker_node')
+_OF_RESULTS = ('instance_segmentation_node', 'tracker_node', 'scene_node')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
