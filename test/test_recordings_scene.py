@@ -1,16 +1,16 @@
 """Scenes in recordings: topics, tables, comparison, and what is saved around events."""
 
 import csv
-
-import numpy as np
-import pytest
-from recorded import record, SAMPLE, START_NS
+import re
 
 from instseg_ros.cli import main
 from instseg_ros.messages import typestore
 from instseg_ros.recordings.bag import Bag
 from instseg_ros.recordings.event_recorder import EventRecorder
 from instseg_ros.recordings.scene import read_events
+import numpy as np
+import pytest
+from recorded import record, SAMPLE, START_NS
 
 SCENE = """
 /**/scene_node:
@@ -111,7 +111,6 @@ def test_scenes_that_make_no_sense_are_refused(tmp_path, capsys, text, said):
     source = record(tmp_path / 'in')
     assert run('process', source, tmp_path / 'out', '--scene', path, '--events',
                tmp_path / 'events.csv', '--workers', 0) == 2
-    import re
     assert re.search(said, capsys.readouterr().err)
     assert not (tmp_path / 'out').exists()
 

@@ -118,7 +118,7 @@ def test_selections_come_and_go_while_the_node_runs(rig):
 @pytest.mark.parametrize(('values', 'said'), [
     ({'door__zone': [0.1, 0.2]}, 'door.zone: expected x and y of 3 to 100 points, got 2 numbers'),
     ({'door__stay_s': -1.0}, 'door.stay_s: expected a number in [0, 3600], got -1.0'),
-    ({'selections': ['a b']}, "selections: expected names of letters, digits and _"),
+    ({'selections': ['a b']}, 'selections: expected names of letters, digits and _'),
     ({'gate__line': [0.5, 1.0, 0.5, 0.0]}, 'gate.line: no such parameter'),
 ])
 def test_wrong_values_are_refused_with_the_reason(rig, values, said):
