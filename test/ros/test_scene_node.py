@@ -232,7 +232,7 @@ def test_live_and_offline_are_the_same(rig, tmp_path):
     offline = {topic: [] for topic in live}
     frames = {}
     with Bag(tmp_path / 'out') as bag:
-        for topic, time_ns, data in bag.messages([
+        for topic, _, data in bag.messages([
                 f'/{topics.INSTANCE_MASK}/compressed', f'/{topics.TRACKS}', *live]):
             if topic in offline:
                 offline[topic].append(deserialize_message(data, Detection2DArray))
