@@ -171,8 +171,8 @@ def described(labels: np.ndarray, class_ids: np.ndarray) -> Instances:
         boxes[k] = x, y, x + w, y + h
         oriented[k] = oriented_box(inside[y:y + h, x:x + w])
         oriented[k, :2] += x, y
-    return Instances(labels, class_ids, np.bincount(
-        labels.ravel(), minlength=len(class_ids) + 1)[1:], np.ones(len(class_ids)), boxes, oriented)
+    areas = np.bincount(labels.ravel(), minlength=len(class_ids) + 1)[1:]
+    return Instances(labels, class_ids, areas, np.ones(len(class_ids)), boxes, oriented)
 
 
 @dataclass

@@ -35,24 +35,25 @@ def settings(recipe: dict) -> SceneSettings:
         for key, value in recipe[name].items()})
 
 
-def drawn(of: SceneSettings, frames, frame_number: int, names) -> np.ndarray:
-    """Return the overlay of one frame, after all those before it."""
+def drawn(of: SceneSettings, frames, names) -> np.ndarray:
+    """Return the overlay of the first frame in which most are in the first selection."""
     scene, tracker = Scene(of, names), Tracker(TrackingSettings())
-    for number, (image, instances, stamp_ns) in enumerate(frames):
+    first, most, best = next(iter(of.named)), -1, None
+    for image, instances, stamp_ns in frames:
         ids = tracker.update(instances, stamp_ns)
         selected, _ = scene.update(instances, ids, stamp_ns)
-        if number == frame_number:
-            picture = draw_overlay(image, instances, [str(i or '') for i in ids.tolist()], names,
-                                   OverlaySettings(show_boxes=False))
-            draw_scene(picture, of, {n: Counts(s.count, s.forward, s.backward)
-                                     for n, s in selected.items()}, 0.45)
-            chosen = np.unique(np.concatenate([s.rows for s in selected.values()]))
-            for row in chosen.tolist():  # a white outline around who is selected
-                inside = (instances.labels == row + 1).view(np.uint8)
-                outline, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-                cv2.drawContours(picture, outline, -1, (255, 255, 255), 2)
-            return picture
-    raise ValueError(f'expected more than {frame_number} frames')
+        if len(selected[first].rows) > most:
+            most, best = len(selected[first].rows), (image, instances, ids, selected)
+    image, instances, ids, selected = best
+    picture = draw_overlay(image, instances, [str(i or '') for i in ids.tolist()], names,
+                           OverlaySettings(show_boxes=False))
+    draw_scene(picture, of, {n: Counts(s.count, s.forward, s.backward)
+                             for n, s in selected.items()}, 0.45)
+    for row in selected[first].rows.tolist():  # a white outline around who is selected
+        inside = (instances.labels == row + 1).view(np.uint8)
+        outline, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, outline, -1, (255, 255, 255), 2)
+    return picture
 
 
 def sample():
@@ -81,9 +82,9 @@ def street(seed: int):
 def main() -> None:
     door, riders, front = (settings(r) for r in recipes())
     people = {0: 'background', 7: 'car', 15: 'person'}
-    for name, picture in (('door', drawn(door, sample(), 75, people)),
-                          ('riders', drawn(riders, street(104), 120, NAMES)),
-                          ('front', drawn(front, street(101), 60, NAMES))):
+    for name, picture in (('door', drawn(door, sample(), people)),
+                          ('riders', drawn(riders, street(104), NAMES)),
+                          ('front', drawn(front, street(101), NAMES))):
         cv2.imwrite(str(DOCS / 'images' / f'scene_{name}.png'), picture,
                     [cv2.IMWRITE_PNG_COMPRESSION, 9])
 

@@ -352,7 +352,7 @@ def test_any_number_of_instances_will_do(count):
 
 
 @pytest.mark.parametrize(('changes', 'said'), [
-    ({'zone': (0.0, 0.0, 1.0, 1.0)}, r'door\.zone: expected x and y of 3 to 100 points, got 4 num'),
+    ({'zone': (0.0, 0.0, 1.0, 1.0)}, r'door\.zone: expected x and y of 3 to 100 points, got 4'),
     ({'zone': (0.0, 0.0, 320.0, 0.0, 320.0, 1.0)}, r'door\.zone: expected shares .* got 320; for'),
     ({'zone': (0.0, 0.0, 0.5, 0.5, 1.0, 1.0)}, r'door\.zone: expected corners around an area'),
     ({'line': (0.5, 0.5, 0.5, 0.5)}, r'door\.line: expected points that differ'),

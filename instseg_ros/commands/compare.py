@@ -19,11 +19,11 @@ from ..messages.topics import IMAGE as FRAMES
 from ..recordings.bag import Bag, COMPRESSED, IMAGE
 from ..recordings.comparison import compare, Difference, draw, same_tracks
 from ..recordings.parameters import recorded_parameters
-from ..recordings.scene import events_compared, read_events
 from ..recordings.results import read_results, Result
+from ..recordings.scene import events_compared, read_events
 from ..recordings.writer import aside
 
-_OF_RESULTS = ('instance_segmentation_node', 'tracker_node')
+_OF_RESULTS = ('instance_segmentation_node', 'tracker_node', 'scene_node')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -156,7 +156,7 @@ def enlarge(instances: Instances, size: tuple[int, int]) -> Instances:
 
 
 def write(image: npt.NDArray[np.uint8], text: str, x: int, y: int,
-           colour: tuple[int, int, int], scale: float) -> None:
+          colour: tuple[int, int, int], scale: float) -> None:
     """Write text above a point, on a plate of the colour, moved into the image."""
     (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
     x = max(0, min(x, image.shape[1] - width - 4))

@@ -17,7 +17,7 @@ EVENTS, CROSSINGS = (ENTERED, LEFT), (FORWARD, BACKWARD)
 
 def topics_of(settings: SceneSettings) -> dict[str, str]:
     """Return name and type of the topics of all selections."""
-    found = {}
+    found: dict[str, str] = {}
     for name, selection in settings.named.items():
         found |= {f'scene/{name}/tracks': ARRAY, f'scene/{name}/count': COUNT}
         if selection.line:

@@ -122,7 +122,9 @@ def recorded_parameters(bag: Bag) -> dict[str, dict[str, Any]]:
         if node in STAGES:
             known = {s.name for s in STAGES[node].declared()}
             for parameter in (*event.new_parameters, *event.changed_parameters):
-                if parameter.name in known and parameter.value.type:
+                # Those of selections are known to nobody but their node.
+                of_selection = node == 'scene_node' and '.' in parameter.name
+                if (parameter.name in known or of_selection) and parameter.value.type:
                     value = getattr(parameter.value, _VALUES[parameter.value.type])
                     noted.setdefault(node, {})[parameter.name] = (
                         value.tolist() if hasattr(value, 'tolist') else value)

@@ -29,8 +29,8 @@ from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, 
                      Packed, Split, split_masks)
 from .ground import GroundStage, Placed, TYPES as GROUND_TYPES
 from .parameters import note_parameters, recorded_parameters
-from .timeline import Item, Timeline
 from .scene import EventTable, Happened, SceneStage
+from .timeline import Item, Timeline
 from .writer import aside, BagWriter, offered_qos
 from ..cameras import CameraSettings
 from ..cameras.networks import load_labels

@@ -81,7 +81,8 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
     chosen['camera_node'].update(_in_own_types({
         name: given[argument] for name, argument in camera.items()}))
     chosen['camera_node']['wait_for'] = ' '.join([
-        *(name for name in programs if name in ('instance_segmentation_node', 'tracker_node', 'scene_node')),
+        *(name for name in programs if name in (
+            'instance_segmentation_node', 'tracker_node', 'scene_node')),
         # What only the recorder subscribes to: it is there when these are.
         *(RECORDED_FIRST if given['record'] == 'true' else ())])
     namespace = absolute_namespace(given)

@@ -1,9 +1,14 @@
 """scene_node as others see it: topics, counts, live parameters, events saved."""
 
+from pathlib import Path
 import time
 
+import cv2
+from instseg_ros.cli import main
 from instseg_ros.messages import topics
+from instseg_ros.messages.stamps import stamp_ns
 from instseg_ros.recordings.bag import Bag
+from instseg_ros.recordings.parameters import read_settings
 from instseg_ros.recordings.scene import read_events
 from instseg_ros.ros.conversions import array_to_image, ns_to_stamp
 from instseg_ros.ros.overlay_node import OverlayNode
@@ -12,6 +17,7 @@ import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, UInt32
 from vision_msgs.msg import (BoundingBox2D, Detection2D, Detection2DArray, Detection3D,
@@ -19,6 +25,7 @@ from vision_msgs.msg import (BoundingBox2D, Detection2D, Detection2DArray, Detec
                              LabelInfo, ObjectHypothesis, ObjectHypothesisWithPose, Point2D,
                              Pose2D, VisionClass)
 
+ROOT = Path(__file__).parent.parent.parent
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEFT_HALF = [0.0, 0.0, 0.5, 0.0, 0.5, 1.0, 0.0, 1.0]
 
@@ -111,7 +118,7 @@ def test_selections_come_and_go_while_the_node_runs(rig):
 @pytest.mark.parametrize(('values', 'said'), [
     ({'door__zone': [0.1, 0.2]}, 'door.zone: expected x and y of 3 to 100 points, got 2 numbers'),
     ({'door__stay_s': -1.0}, 'door.stay_s: expected a number in [0, 3600], got -1.0'),
-    ({'selections': ['a b']}, "selections: expected names of letters, digits and _"),
+    ({'selections': ['a b']}, 'selections: expected names of letters, digits and _'),
     ({'gate__line': [0.5, 1.0, 0.5, 0.0]}, 'gate.line: no such parameter'),
 ])
 def test_wrong_values_are_refused_with_the_reason(rig, values, said):
@@ -206,3 +213,44 @@ def test_the_overlay_draws_zones_and_counts(rig):
     rig.until(lambda: overlay._counts.get('door') and overlay._counts['door'].count == 1,
               street.show)
     rig.until(lambda: overlay._scene.named['door'].zone == tuple(LEFT_HALF))
+
+
+def test_live_and_offline_are_the_same(rig, tmp_path):
+    names = ('entered', 'left', 'tracks')
+    assert main(['process', str(ROOT / 'sample'), str(tmp_path / 'out'), '--workers', '0',
+                 '--scene', str(ROOT / 'config' / 'scene.yaml')]) == 0
+    settings = read_settings([ROOT / 'config' / 'scene.yaml'])['scene_node']
+    rig.add(SceneNode(parameter_overrides=[
+        Parameter(n, value=list(v) if isinstance(v, tuple) else v)
+        for n, v in settings.values().items() if v != ()]))
+    send = [rig.publisher(Image, topics.INSTANCE_MASK),
+            rig.publisher(Detection2DArray, topics.TRACKS)]
+    labels = rig.publisher(LabelInfo, topics.LABEL_INFO, LATCHED)
+    labels.publish(LabelInfo(class_map=[VisionClass(class_id=15, class_name='person')]))
+    live = {f'/scene/crossing/{n}': rig.collect(Detection2DArray, f'scene/crossing/{n}')
+            for n in names}
+    offline = {topic: [] for topic in live}
+    frames = {}
+    with Bag(tmp_path / 'out') as bag:
+        for topic, _, data in bag.messages([
+                f'/{topics.INSTANCE_MASK}/compressed', f'/{topics.TRACKS}', *live]):
+            if topic in offline:
+                offline[topic].append(deserialize_message(data, Detection2DArray))
+            elif topic == f'/{topics.TRACKS}':
+                message = deserialize_message(data, Detection2DArray)
+                frames.setdefault(stamp_ns(message), [None, None])[1] = message
+            else:
+                message = deserialize_message(data, CompressedImage)
+                pixels = cv2.imdecode(np.frombuffer(message.data, np.uint8),
+                                      cv2.IMREAD_UNCHANGED)
+                frames.setdefault(stamp_ns(message), [None, None])[0] = array_to_image(
+                    pixels, '16UC1', message.header)
+    tracks = live['/scene/crossing/tracks']
+    rig.until(lambda: all(p.get_subscription_count() for p in (*send, labels)))
+    for number, parts in enumerate(frames.values(), 1):
+        for publisher, message in zip(send, parts, strict=True):
+            publisher.publish(message)
+        rig.until(lambda expected=number: len(tracks) == expected)
+    assert len(offline['/scene/crossing/entered']) > 2
+    for topic, messages in live.items():
+        assert messages == offline[topic], topic

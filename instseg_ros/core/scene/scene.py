@@ -240,8 +240,9 @@ class Scene:
 
         for name, fill, axis in (
                 ('_seen_ns', 0, 0), ('_classes', 0, 0), ('_scores', 0, 0), ('_boxes', 0, 0),
-                ('_heights', np.nan, 0), ('_places', np.nan, 0), ('_since_ns', _NEVER, 1), ('_held_ns', 0, 1),
-                ('_selected', 0, 1), ('_through', 0, 1), ('_crossed', 0, 1)):
+                ('_heights', np.nan, 0), ('_places', np.nan, 0), ('_since_ns', _NEVER, 1),
+                ('_held_ns', 0, 1), ('_selected', 0, 1), ('_through', 0, 1),
+                ('_crossed', 0, 1)):
             setattr(self, name, grown(getattr(self, name), fill, axis))
         self._ids = np.concatenate([self._ids[kept], new])
         self._row = {i: row for row, i in enumerate(self._ids.tolist())}
@@ -298,7 +299,7 @@ class Scene:
         events = []
         names = list(self._settings.named)
         for anchor, (asked, together) in limits.together.items():
-            self._through[np.ix_(asked, rows)] += together.crossings(
+            self._through[np.ix_(np.array(asked), rows)] += together.crossings(
                 before[:, anchor], now[:, anchor])
         for s in np.flatnonzero(self._through[:, rows].any(axis=1)).tolist():
             anchor, line = limits.lines[s]

@@ -119,7 +119,7 @@ class View:
     @cached_property
     def _edges(self) -> list[tuple[npt.NDArray[np.int64], ...]]:
         """Cells that differ from that on their right, and below: where, and both labels."""
-        found = []
+        found: list[tuple[npt.NDArray[np.int64], ...]] = []
         width = self.cells.shape[1]
         for a, b in ((self.cells[:, :-1], self.cells[:, 1:]), (self.cells[:-1], self.cells[1:])):
             here = np.flatnonzero(a != b)

@@ -56,6 +56,7 @@ def distance_to(start: _Points, end: _Points, points: _Points) -> _Points:
     start, end : ndarray of shape (..., 1, K, 2)
         Ends of the segments.
     points : ndarray of shape (N, 2)
+        NaN where a point is not known, and so is its distance.
 
     Returns
     -------
