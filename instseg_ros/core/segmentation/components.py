@@ -31,16 +31,14 @@ class Component:
     contour : ndarray of shape (C, 1, 2), int32
         The outline, through the centres of its outermost pixels, x and y.
     pixels : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8, or None
-        1 on the component, framed by 0; None until somebody asks for :attr:`inside`.
-    has_holes : bool
-        Whether the outline may enclose something else.
+        1 on the component, framed by 0; None until somebody asks for :attr:`inside`, of what has
+        no holes.
 
     """
 
     def __init__(self, area: int, box: tuple[int, int, int, int], contour: Hull,
-                 pixels: npt.NDArray[np.uint8] | None = None, has_holes: bool = False) -> None:
-        self.area, self.box, self.contour = area, box, contour
-        self.pixels, self.has_holes = pixels, has_holes
+                 pixels: npt.NDArray[np.uint8] | None = None) -> None:
+        self.area, self.box, self.contour, self.pixels = area, box, contour, pixels
 
     @cached_property
     def hull(self) -> Hull:
@@ -67,14 +65,16 @@ class Component:
         """Whether it fills its convex hull, as a single object does."""
         return self.area >= algorithm.ALGORITHM.solid * self.hull_area
 
-    def paint(self, labels: npt.NDArray[np.uint16], number: int) -> None:
-        """Give the component's pixels a number, in the image it was found in."""
-        if not self.has_holes:
-            cv2.drawContours(labels, [self.contour], 0, number, cv2.FILLED)
+    def paint(self, labels: npt.NDArray[Any], number: int, corner: tuple[int, int] = (0, 0),
+              ) -> None:
+        """Give the component's pixels a number, in a label image whose first pixel is at x, y."""
+        x, y = corner
+        if self.pixels is None:
+            cv2.drawContours(labels, [self.contour], 0, number, cv2.FILLED, offset=(-x, -y))
         else:
             x0, y0, x1, y1 = self.box
-            cv2.copyTo(np.full((y1 - y0, x1 - x0), number, np.uint16), self.inside[1:-1, 1:-1],
-                       labels[y0:y1, x0:x1])
+            cv2.copyTo(np.full((y1 - y0, x1 - x0), number, labels.dtype), self.pixels[1:-1, 1:-1],
+                       labels[y0 - y:y1 - y, x0 - x:x1 - x])
 
 
 def hull_area(hull: Hull) -> float:
@@ -132,7 +132,6 @@ def _outlined(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, i
         component = Component(area, (x, y, x + w, y + h), contours[k])
         hole = tree[k][2]
         if hole >= 0:
-            component.has_holes = True
             inside = component.inside
             left, top = x - corner[0], y - corner[1]
             np.minimum(inside[1:-1, 1:-1], binary[top:top + h, left:left + w],
@@ -181,7 +180,4 @@ def _labelled(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, i
         x, y = x + corner[0], y + corner[1]
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
                                        offset=(x - 1, y - 1))
-        component = Component(area, (x, y, x + w, y + h), contours[0])
-        component.has_holes = cv2.countNonZero(component.inside) > area
-        component.pixels = inside
-        yield component
+        yield Component(area, (x, y, x + w, y + h), contours[0], inside)

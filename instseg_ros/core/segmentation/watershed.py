@@ -138,13 +138,13 @@ def basins(distance: npt.NDArray[np.float32],
     here = np.arange(len(up))
     peaks, = (up == here).nonzero()
     while True:
-        further = up[up]
+        further = up.take(up)
         if (further == up).all():
             break
         up = further
     numbers = np.zeros(len(up), np.intp)
     numbers[peaks] = here[:len(peaks)]
-    return numbers[up].reshape(distance.shape), peaks
+    return numbers.take(up).reshape(distance.shape), peaks
 
 
 def saddles(distance: npt.NDArray[np.float32], labels: npt.NDArray[np.integer],
@@ -212,7 +212,9 @@ def _atlas(images: Sequence[npt.NDArray[np.float32]],
            ) -> tuple[npt.NDArray[np.float32], list[tuple[slice, slice]]]:
     """Put images on one sheet, row by row; returns it and where each image is."""
     shapes = [image.shape for image in images]
-    width = max(max(w for _, w in shapes), round(math.sqrt(sum(h * w for h, w in shapes))))
+    # About a square; a whole number of the widest images, so that nearly alike ones fill it.
+    widest = max(w for _, w in shapes)
+    width = widest * max(round(math.sqrt(sum(h * w for h, w in shapes)) / widest), 1)
     places: dict[int, tuple[slice, slice]] = {}
     top = bottom = left = 0
     for k in sorted(range(len(shapes)), key=lambda k: -shapes[k][0]):
