@@ -328,6 +328,21 @@ def test_pair_with_a_hole_is_cut_and_keeps_every_pixel_at_every_size(scale):
         assert np.array_equal(result.labels > 0, turned > 0)
 
 
+@pytest.mark.parametrize('strokes', [
+    [(100, 380, 200, 260), (100, 380, 380, 440), (320, 380, 200, 440)],
+    [(100, 380, 200, 260), (320, 380, 200, 440)],
+    [(100, 160, 200, 440), (100, 240, 200, 260), (210, 270, 200, 440), (210, 380, 380, 440),
+     (320, 380, 200, 440)],
+], ids='ULS')
+def test_letters_of_wide_strokes_are_one_person(strokes):
+    mask = np.zeros((480, 640), np.uint8)
+    for top, bottom, left, right in strokes:
+        mask[top:bottom, left:right] = 15
+    instances = segment_instances(mask, SegmentationSettings())
+    assert len(instances) == 1, 'two ends that are up are no evidence for two people by themselves'
+    assert instances.areas[0] == np.count_nonzero(mask)
+
+
 # --- cuts ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('radius', [6, 10, 30, 60, 120, 250])

@@ -135,14 +135,15 @@ class LiveSettings(Generic[SettingsT]):
 def _declare(node: Node, declared: Setting, value: Any) -> None:
     """Declare a setting as a parameter of its own type, whatever the command line says."""
     descriptor = describe(declared)
-    if declared.kind is not tuple:
-        node.declare_parameter(declared.name, value, descriptor, ignore_override=True)
+    if declared.kind is not tuple or value:
+        node.declare_parameter(declared.name, list(value) if declared.kind is tuple else value,
+                               descriptor, ignore_override=True)
         return
     # An empty list would be declared as one of bytes: the type first, then the value, and only
     # then read-only.
     kind = _ARRAYS[declared.item]
     node.declare_parameter(declared.name, kind, ParameterDescriptor(), ignore_override=True)
-    Node.set_parameters_atomically(node, [Parameter(declared.name, kind, list(value))])
+    Node.set_parameters_atomically(node, [Parameter(declared.name, kind, [])])
     descriptor.type = kind.value
     node.set_descriptor(declared.name, descriptor)
 

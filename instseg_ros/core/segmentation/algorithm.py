@@ -71,7 +71,7 @@ class Algorithm:
     size_ratio: float = 0.135
     elongation: float = -2.0
     elongated: float = 2.0
-    heads: float = 0.9
+    heads: float = 0.8
     heads_size_ratio: float = 0.4
     head_prominence: float = 0.06
     score_weights: tuple[float, ...] = (2.87, 0.73, -4.23, -0.6)
