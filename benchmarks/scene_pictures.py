@@ -6,6 +6,7 @@ The three recipes of the page, on the sample recording and on a drawn street.
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import cv2
@@ -36,14 +37,16 @@ def settings(recipe: dict) -> SceneSettings:
 
 
 def drawn(of: SceneSettings, frames, names) -> np.ndarray:
-    """Return the overlay of the first frame in which most are in the first selection."""
+    """Return the overlay of the first frame in which most are in the first selection to stay."""
     scene, tracker = Scene(of, names), Tracker(TrackingSettings())
-    first, most, best = next(iter(of.named)), -1, None
+    first, most, best, last = next(iter(of.named)), -1, None, deque(maxlen=15)
     for image, instances, stamp_ns in frames:
         ids = tracker.update(instances, stamp_ns)
         selected, _ = scene.update(instances, ids, stamp_ns)
-        if len(selected[first].rows) > most:
-            most, best = len(selected[first].rows), (image, instances, ids, selected)
+        last.append((image, instances, ids, selected))
+        now, then = (set(i[s[first].rows].tolist()) for _, _, i, s in (last[-1], last[0]))
+        if len(then) > most and then <= now:
+            most, best = len(then), last[0]
     image, instances, ids, selected = best
     picture = draw_overlay(image, instances, [str(i or '') for i in ids.tolist()], names,
                            OverlaySettings(show_boxes=False))
