@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..instances import Instances
 from . import kalman
 from .footprints import contacts, Footprints
+from ..instances import Instances
 
 SAMPLED_SIDE = 160   # px: masks of larger frames are compared on every 2nd, 3rd... pixel, as
 SAMPLES_ACROSS = 8   # long as the smallest object still has this many across

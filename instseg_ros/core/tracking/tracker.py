@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..instances import Instances
-from ..segmentation import SegmentationSettings
-from ..settings import setting, Settings
 from .matching import (buffered_iou, camera_shift, common_area, edge_affinity, in_stages,
                        mask_overlap, Rows, Table)
 from .measurement import edge_doubt, Measurement
 from .track_table import TrackTable
+from ..instances import Instances
+from ..segmentation import SegmentationSettings
+from ..settings import setting, Settings
 
 LATE_S = 0.25         # s: a frame that is older by no more came late; by more, time jumped
 
