@@ -1,10 +1,13 @@
 """What segment_instances promises, as properties of any mask and as drawn cases."""
 
 import cv2
-from hypothesis import given, settings as hypothesis_settings, strategies as st
+from hypothesis import example, given, settings as hypothesis_settings, strategies as st
 from hypothesis.extra import numpy as arrays
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings, SettingsError
 from instseg_ros.core.segmentation import components, limits
+from instseg_ros.core.segmentation.merging import Parts
+from instseg_ros.core.segmentation.partition import partition as pixels_of
+from instseg_ros.core.segmentation.region_graph import RegionGraph
 import numpy as np
 import pytest
 
@@ -461,3 +464,23 @@ def test_noise_is_labelled_and_clean_masks_are_outlined(monkeypatch):
                       SegmentationSettings(dist_threshold=0))
     assert taken == ['_outlined', '_labelled']
     assert limits.MAX_INSTANCES == 65535
+
+
+@given(arrays.arrays(np.uint16, arrays.array_shapes(min_dims=2, max_dims=2, max_side=16),
+                     elements=st.integers(1, 2)))
+@example(np.pad(np.pad(np.ones((1, 1), np.uint16), 3, constant_values=2), 1, constant_values=1))
+def test_of_the_pieces_of_a_part_the_largest_stays(cells):
+    """On a grid of pixels; pieces may have holes, and pieces in them."""
+    whole, = components.components(np.ones_like(cells, np.uint8), 1)
+    parts = Parts(RegionGraph(np.ones(cells.shape, np.float32), cells, [], {}, 1.0),
+                  np.arange(3, dtype=np.int32), [None, None])
+    owners = np.zeros(cells.shape, np.int32)
+    for k, part in pixels_of(parts, whole, 1):
+        painted = np.zeros_like(cells)
+        part.paint(painted, 1)
+        owners += painted
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats((cells == k).view(np.uint8))
+        areas = stats[:, cv2.CC_STAT_AREA]
+        largest = np.flatnonzero(areas == areas[1:].max())
+        assert any(painted[pieces == piece].all() for piece in largest if piece)
+    assert (owners == 1).all()

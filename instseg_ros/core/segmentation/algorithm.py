@@ -14,7 +14,7 @@ class Algorithm:
     """
     Constants of the splitter, in the order of its steps.
 
-    Evidence is panoptic quality (PQ) on halves of the data that the value was not chosen on, see
+    Evidence is panoptic quality (PQ) of data that the weights were learned on, too, see
     ``docs/method.md``: photos and nuclei are true masks, network are masks of a real network.
 
     Attributes

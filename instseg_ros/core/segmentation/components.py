@@ -31,8 +31,8 @@ class Component:
     contour : ndarray of shape (C, 1, 2), int32
         The outline, through the centres of its outermost pixels, x and y.
     pixels : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8, or None
-        1 on the component, framed by 0; None until somebody asks for :attr:`inside`, of what has
-        no holes.
+        1 on the component, framed by 0. What has no holes may have None, until somebody asks for
+        :attr:`inside`.
 
     """
 

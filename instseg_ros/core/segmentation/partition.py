@@ -35,10 +35,9 @@ def partition(parts: Parts, component: Component, min_area: int) -> list[tuple[i
         the full grid shows behind a neighbour, go to the neighbours.
 
     """
-    x0, y0, x1, y1 = component.box
-    inside, shape = component.inside, (y1 - y0, x1 - x0)
-    # Of what is framed.
-    x0, y0 = x0 - 1, y0 - 1
+    left, top, right, bottom = component.box
+    inside, shape = component.inside, (bottom - top, right - left)
+    x0, y0 = left - 1, top - 1  # Where the frame around it begins.
     cells = parts.part_of.astype(np.min_scalar_type(len(parts))).take(parts.graph.labels)
     labels = np.zeros(inside.shape, cells.dtype)
     np.multiply(upsampled(cells, shape), inside[1:-1, 1:-1], out=labels[1:-1, 1:-1])
