@@ -110,6 +110,33 @@ def label_info(types: Types, names: Mapping[int, str], header: Any) -> Any:
                    for k, name in sorted(names.items())])
 
 
+def class_names(message: Any) -> dict[int, str]:
+    """Return what a vision_msgs/LabelInfo says: names by class id."""
+    return {c.class_id: c.class_name for c in message.class_map}
+
+
+def id_texts(ids: npt.NDArray[np.int64]) -> list[str]:
+    """Return track ids as detections have them: '' for 0, which is unconfirmed."""
+    return [str(i) if i else '' for i in ids.tolist()]
+
+
+def track_ids(message: Any) -> npt.NDArray[np.int64]:
+    """
+    Return the ids of the tracks in a vision_msgs/Detection2DArray, 0 where there is none.
+
+    Raises
+    ------
+    MessageError
+        An id is no number of 64 bits.
+
+    """
+    try:
+        return np.array([int(d.id or 0) for d in message.detections], np.int64)
+    except (ValueError, OverflowError):
+        raise MessageError('expected track ids that are numbers, as tracker_node gives them, got '
+                           'others') from None
+
+
 def compressed_format(encoding: str, jpeg: bool) -> str:
     """Return the format of a sensor_msgs/CompressedImage, as image_transport writes it."""
     return f'{encoding}; {"jpeg" if jpeg else "png"} compressed {encoding}'

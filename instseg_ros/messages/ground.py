@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .detections import Types
-from ..core.ground import free_space, GroundObjects
+from .stamps import stamp_ns
+from ..core.ground import free_space, GroundObjects, TransformTree
 
 _LOWEST, _STEP, _HIGHEST = 0.05, 0.2, 2.0  # metres: heights of obstacle points
 _CELL = 0.05     # metres between obstacle points
@@ -187,3 +188,11 @@ def markers(types: Types, found: GroundObjects, names: Mapping[int, str], header
         shown.append(marker('names', number, _TEXT, colour, (0.0, 0.0, 0.2),
                             _pose(types, x, y, float(tall[k]) + 0.2, 0.0), [], ' '.join(words)))
     return types['visualization_msgs/msg/MarkerArray'](markers=shown)
+
+
+def add_transforms(tree: TransformTree, message: Any, static: bool) -> None:
+    """Take in what a tf2_msgs/TFMessage says; ``static`` is what holds at every time."""
+    for entry in message.transforms:
+        place, turn = entry.transform.translation, entry.transform.rotation
+        tree.add(entry.header.frame_id, entry.child_frame_id, stamp_ns(entry),
+                 (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w), static)

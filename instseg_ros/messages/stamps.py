@@ -15,10 +15,14 @@ _T = TypeVar('_T')
 _RESTART_NS = 10**9
 
 
+def stamp_to_ns(stamp: Any) -> int:
+    """Return a builtin_interfaces/Time in nanoseconds."""
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
 def stamp_ns(message: Any) -> int:
     """Return the stamp of a message's header in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+    return stamp_to_ns(message.header.stamp)
 
 
 def seconds(time_ns: int) -> str:

@@ -13,6 +13,7 @@ import yaml
 from .storage import find_files, open_file, PACKED, STORAGES, StoredFile, zstd, ZSTD_MAGIC
 from ..errors import MessageError, RecordingError
 from ..messages import typestore
+from ..messages.detections import class_names
 from ..messages.encodings import read_image
 from ..messages.stamps import seconds
 
@@ -314,7 +315,7 @@ class Bag:
                 except RecordingError as error:
                     self._note(f'{error}: left out')
                     continue
-                return {c.class_id: c.class_name for c in message.class_map}
+                return class_names(message)
         return {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .bag import Bag
+from .frames import header_of
 from ..core.ground import (camera_pose, CameraModel, GroundObjects, GroundSettings,
                            GroundTracker, motion, Target, TransformTree)
 from ..core.instances import Instances
 from ..errors import CalibrationError, TransformError
 from ..messages import ground, topics, typestore
-from ..messages.stamps import stamp_ns as stamp_of
 
 TYPES = {topics.OBJECTS: 'vision_msgs/msg/Detection3DArray',
          topics.OBSTACLES: 'sensor_msgs/msg/PointCloud2',
@@ -94,17 +94,17 @@ class GroundStage:
     def _read_transforms(self, bag: Bag) -> bool:
         found = [t.name for t in bag.topics.values() if t.msgtype == _TF]
         for topic, time_ns, data in bag.messages(found) if found else ():
-            static = topic.endswith(topics.TF_STATIC)
-            for entry in bag.decode(topic, time_ns, data).transforms:
-                place, turn = entry.transform.translation, entry.transform.rotation
-                self._tree.add(entry.header.frame_id, entry.child_frame_id, stamp_of(entry),
-                               (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w),
-                               static)
+            ground.add_transforms(self._tree, bag.decode(topic, time_ns, data),
+                                  topic.endswith(topics.TF_STATIC))
         return bool(found)
 
-    def place(self, instances: Instances, ids: Sequence[str], stamp_ns: int, frame_id: str
-              ) -> Placed | None:
-        """Return what is written of a frame; None where it cannot be placed, which is noted."""
+    def place(self, instances: Instances, ids: npt.NDArray[np.int64], stamp_ns: int,
+              frame_id: str) -> Placed | None:
+        """
+        Return what is written of a frame; None where it cannot be placed, which is noted.
+
+        ``ids`` are as :meth:`Tracker.update` returns them.
+        """
         settings, moved = self._settings, None
         height, width = instances.labels.shape
         try:
@@ -115,8 +115,7 @@ class GroundStage:
                 self._camera = CameraModel.from_field_of_view(
                     width, height, settings.horizontal_fov)
             found = self._tracker.update(
-                instances, np.array([int(i or 0) for i in ids], np.int64), stamp_ns,
-                self._camera, pose, moved, self._names)
+                instances, ids, stamp_ns, self._camera, pose, moved, self._names)
         except (TransformError, CalibrationError) as error:
             self._lost[str(error)] = self._lost.get(str(error), 0) + 1
             return None
@@ -126,8 +125,7 @@ class GroundStage:
     def _messages(self, found: GroundObjects, stamp_ns: int) -> list[tuple[str, bytes]]:
         store, settings = typestore(), self._settings
         types = store.types
-        header = types['std_msgs/msg/Header'](
-            types['builtin_interfaces/msg/Time'](*divmod(stamp_ns, 10**9)), settings.ground_frame)
+        header = header_of(*divmod(stamp_ns, 10**9), settings.ground_frame)
         made = [(topics.OBJECTS, ground.objects(types, found, header)),
                 (topics.OBSTACLES, ground.point_cloud(
                     types, ground.obstacle_points(found), header, _as_bytes)),

@@ -42,6 +42,7 @@ from ..core.occlusion import InstanceMemory
 from ..core.scene import SceneSettings
 from ..errors import RecordingError
 from ..messages import topics
+from ..messages.detections import id_texts
 from ..messages.scene import is_latched
 from ..messages.stamps import StampPairing
 from ..messages.topics import DETECTIONS, INSTANCE_MASK, OVERLAY, TRACKS
@@ -418,14 +419,14 @@ class _Run:
         if instances is not alone:
             described = workers.submit(describe, Packed(instances), split.header,
                                        self._options.coco is not None)
-        numbers = self._tracker.update(instances, stamp_ns).tolist()
-        ids = [str(n) if n else '' for n in numbers]
+        numbers = self._tracker.update(instances, stamp_ns)
+        ids = id_texts(numbers)
         self.instances += len(numbers)
-        self.tracks.update(n for n in numbers if n)
+        self.tracks.update(numbers[numbers > 0].tolist())
         self.frames += 1
-        placed = (self._ground.place(instances, ids, stamp_ns, split.header[2])
+        placed = (self._ground.place(instances, numbers, stamp_ns, split.header[2])
                   if self._ground.active else None)
-        happened = (self._scene.apply(instances, ids, stamp_ns, split.header[2],
+        happened = (self._scene.apply(instances, numbers, stamp_ns, split.header[2],
                                       placed.floor[:, :2] if placed else None)
                     if self._scene else None)
         return _Frame(time_ns, self.frames - 1, stamp_ns, instances, ids, described,

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .bag import Bag
+from .frames import header_of
 from ..core.instances import Instances
 from ..core.scene import Event, Scene, SceneSettings, Selected
 from ..errors import RecordingError
 from ..messages import typestore
+from ..messages.detections import id_texts
 from ..messages.scene import CROSSINGS, EVENTS, SceneMessages, topics_of
 from ..messages.stamps import seconds, stamp_ns as stamp_of
 
@@ -62,15 +64,13 @@ class SceneStage:
                                  f'{", ".join(names.values()) or "nothing"}, or their ids, got '
                                  f'{text!r}')
 
-    def apply(self, instances: Instances, ids: Sequence[str], stamp_ns: int, frame_id: str,
-              floor: npt.NDArray[np.float64] | None) -> Happened:
-        """Return what is written of a frame; ``floor`` as :meth:`Scene.update` takes it."""
-        types = self._store.types
-        header = types['std_msgs/msg/Header'](
-            types['builtin_interfaces/msg/Time'](*divmod(stamp_ns, 10**9)), frame_id)
-        selected, events = self._scene.update(
-            instances, np.array([int(i or 0) for i in ids], np.int64), stamp_ns, floor)
-        made = self._messages.of(self._settings, selected, events, instances, ids, header)
+    def apply(self, instances: Instances, ids: npt.NDArray[np.int64], stamp_ns: int,
+              frame_id: str, floor: npt.NDArray[np.float64] | None) -> Happened:
+        """Return what is written of a frame; arguments as :meth:`Scene.update` takes them."""
+        header = header_of(*divmod(stamp_ns, 10**9), frame_id)
+        selected, events = self._scene.update(instances, ids, stamp_ns, floor)
+        made = self._messages.of(self._settings, selected, events, instances, id_texts(ids),
+                                 header)
         return Happened(tuple((topic, bytes(self._store.serialize_cdr(message, self.types[topic])))
                               for topic, message in made), tuple(events), selected)
 

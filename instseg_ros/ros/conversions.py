@@ -37,11 +37,6 @@ class MessageTypes(dict[str, Any]):
 TYPES = MessageTypes()
 
 
-def stamp_to_ns(stamp: Time) -> int:
-    """Return a message's stamp in nanoseconds."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
 def ns_to_stamp(stamp_ns: int) -> Time:
     """Return nanoseconds as a message's stamp."""
     return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
@@ -159,24 +154,3 @@ def instances_to_detections(instances: Instances, header: Header,
 
     """
     return messages.instances_to_detections(TYPES, instances, header, ids)
-
-
-def detections_to_instances(message: Detection2DArray,
-                            labels: npt.NDArray[np.uint16]) -> Instances:
-    """
-    Return detections and the instance mask of the same stamp as instances.
-
-    Parameters
-    ----------
-    message : vision_msgs.msg.Detection2DArray
-        One detection per label.
-    labels : ndarray of shape (H, W), uint16
-        The instance mask.
-
-    Raises
-    ------
-    MessageError
-        Mask and detections do not belong together, or a class id is not a number.
-
-    """
-    return messages.detections_to_instances(message, labels)

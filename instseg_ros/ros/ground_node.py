@@ -11,9 +11,8 @@ from instseg_ros.core.ground import (camera_pose, CameraModel, GroundObjects, Gr
                                      GroundTracker, motion, Pose, Target)
 from instseg_ros.errors import CalibrationError, MessageError, TransformError
 from instseg_ros.messages import ground, topics
-from instseg_ros.messages.stamps import stamp_ns, StampPairing
-import numpy as np
-import numpy.typing as npt
+from instseg_ros.messages.detections import class_names, detections_to_instances, track_ids
+from instseg_ros.messages.stamps import stamp_ns, stamp_to_ns, StampPairing
 from rclpy.clock import Clock, ClockType
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -22,7 +21,7 @@ from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
 from visualization_msgs.msg import MarkerArray
 
-from .conversions import as_bytes, detections_to_instances, image_to_array, stamp_to_ns, TYPES
+from .conversions import as_bytes, image_to_array, TYPES
 from .stage_node import LATCHED, StageNode
 from .transforms import Transforms
 
@@ -74,7 +73,7 @@ class GroundNode(StageNode[GroundSettings]):
         self.report_unknown_parameters()
 
     def _on_names(self, message: LabelInfo) -> None:
-        self._names = {c.class_id: c.class_name for c in message.class_map}
+        self._names = class_names(message)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -182,7 +181,7 @@ class GroundNode(StageNode[GroundSettings]):
         instances = detections_to_instances(tracks, image_to_array(mask, '16UC1'))
         self._tracker.settings = settings
         found = self._tracker.update(
-            instances, _ids(tracks), stamp_ns(mask),
+            instances, track_ids(tracks), stamp_ns(mask),
             self._calibrated(mask.width, mask.height), pose, moved, names)
         header = Header(stamp=mask.header.stamp, frame_id=settings.ground_frame)
         self._publish(found, header)
@@ -227,11 +226,3 @@ class GroundNode(StageNode[GroundSettings]):
     def _details(self) -> dict[str, str]:
         return {'target': str(self._target.track or self._target.lost or 'none'),
                 'fixed frame': self._fixed}
-
-
-def _ids(tracks: Detection2DArray) -> npt.NDArray[np.int64]:
-    try:
-        return np.array([int(d.id or 0) for d in tracks.detections], np.int64)
-    except ValueError:
-        raise MessageError('expected track ids that are numbers, as tracker_node gives them, got '
-                           'others') from None

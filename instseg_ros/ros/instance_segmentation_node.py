@@ -7,14 +7,15 @@ from instseg_ros.core.class_names import VOC_NAMES
 from instseg_ros.core.segmentation.debug_view import debug_view
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
+from instseg_ros.messages.detections import class_names
 from instseg_ros.messages.encodings import read_mask
-from instseg_ros.messages.stamps import LateStamps
+from instseg_ros.messages.stamps import LateStamps, stamp_ns
 import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from .conversions import instances_to_detections, stamp_to_ns
+from .conversions import instances_to_detections
 from .stage_node import ImagePublisher, LATCHED, StageNode
 
 DEBUG_IMAGES = ('distance', 'cores', 'basins', 'merged', 'mosaic')
@@ -38,13 +39,12 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         self.report_unknown_parameters()
 
     def _on_names(self, message: LabelInfo) -> None:
-        names = {c.class_id: c.class_name for c in message.class_map}
-        self._segmenter.class_names = names or VOC_NAMES
+        self._segmenter.class_names = class_names(message) or VOC_NAMES
 
     def _on_mask(self, message: Image) -> None:
         settings = self._segmenter.settings = self.settings
         mask = read_mask(message)
-        if self._stamps.late(stamp_to_ns(message.header.stamp)):
+        if self._stamps.late(stamp_ns(message)):
             raise MessageError('expected masks in the order of their stamps, one was overtaken')
         self._notice_jumps(message)
         instances = self._segmenter.update(mask, self._stamp_ns)
@@ -68,14 +68,14 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
 
     def _notice_jumps(self, message: Image) -> None:
         """Say when time goes backwards or the size changes: allowed, but seldom meant."""
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        if stamp_ns < self._stamp_ns:
+        taken_ns = stamp_ns(message)
+        if taken_ns < self._stamp_ns:
             self.health.problem(
-                f'expected a stamp after {self._stamp_ns / 1e9:.3f} s, got {stamp_ns / 1e9:.3f} s '
+                f'expected a stamp after {self._stamp_ns / 1e9:.3f} s, got {taken_ns / 1e9:.3f} s '
                 '(a recording that starts again, or two publishers)', self._masks.topic_name)
         size = (message.width, message.height)
         if size != self._size and self._size[0]:
             self.health.problem(
                 f'expected {self._size[0]}x{self._size[1]} pixels as before, got '
                 f'{size[0]}x{size[1]}; going on with these', self._masks.topic_name)
-        self._stamp_ns, self._size = stamp_ns, size
+        self._stamp_ns, self._size = taken_ns, size

@@ -12,6 +12,7 @@ from instseg_ros.core.scene import SceneSettings
 from instseg_ros.core.scene.drawing import Counts, draw_scene
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
+from instseg_ros.messages.detections import class_names, detections_to_instances
 from instseg_ros.messages.encodings import read_mask
 from instseg_ros.messages.scene import is_latched, topics_of
 from instseg_ros.messages.stamps import seconds, stamp_ns, StampPairing
@@ -20,7 +21,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import UInt32
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from .conversions import detections_to_instances, image_to_array
+from .conversions import image_to_array
 from .remote_settings import RemoteSettings
 from .stage_node import ImagePublisher, LATCHED, REQUESTED, StageNode
 
@@ -46,7 +47,7 @@ class OverlayNode(StageNode[OverlaySettings]):
         self.report_unknown_parameters()
 
     def _on_names(self, message: LabelInfo) -> None:
-        self._names = {c.class_id: c.class_name for c in message.class_map}
+        self._names = class_names(message)
 
     def _on_scene(self, settings: SceneSettings) -> None:
         """Listen to the counts of the selections that there are now."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from domain_coordinator import domain_id
 from instseg_ros.messages import topics
+from instseg_ros.messages.stamps import stamp_ns
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -20,7 +21,6 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from .conversions import stamp_to_ns
 from .main import command
 from .stage_node import OFFERED
 from .transport import transport_variables
@@ -61,13 +61,12 @@ class PipelineProbe(Node):
         self.create_subscription(Detection2DArray, topics.TRACKS, self._on_tracks, OFFERED)
 
     def _on_frame(self, message: Image, info: dict[str, Any]) -> None:
-        self._sent[stamp_to_ns(message.header.stamp)] = _Sent(
+        self._sent[stamp_ns(message)] = _Sent(
             info['source_timestamp'], info.get('publication_sequence_number'))
 
     def _on_tracks(self, message: Detection2DArray, info: dict[str, Any]) -> None:
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        self._tracked[stamp_ns] = info['received_timestamp']
-        self._ids[stamp_ns] = [d.id for d in message.detections]
+        self._tracked[stamp_ns(message)] = info['received_timestamp']
+        self._ids[stamp_ns(message)] = [d.id for d in message.detections]
 
     @property
     def started(self) -> bool:

@@ -11,6 +11,7 @@ from instseg_ros.core.scene import Event, Scene, SceneSettings
 from instseg_ros.core.scene.heatmap import Heatmap
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
+from instseg_ros.messages.detections import class_names, detections_to_instances, track_ids
 from instseg_ros.messages.scene import ARRAY, COUNT, is_latched, SceneMessages, topics_of
 from instseg_ros.messages.stamps import stamp_ns, StampPairing
 from instseg_ros.recordings.event_recorder import EventRecorder
@@ -24,7 +25,7 @@ from std_msgs.msg import Header, UInt32
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
 
-from .conversions import array_to_image, detections_to_instances, image_to_array, TYPES
+from .conversions import array_to_image, image_to_array, TYPES
 from .stage_node import LATCHED, OFFERED, REQUESTED, StageNode
 
 _KINDS = {ARRAY: Detection2DArray, COUNT: UInt32}
@@ -77,7 +78,7 @@ class SceneNode(StageNode[SceneSettings]):
         super().destroy_node()
 
     def _on_names(self, message: LabelInfo) -> None:
-        self._scene.names = {c.class_id: c.class_name for c in message.class_map}
+        self._scene.names = class_names(message)
         self._report_classes()
 
     def _report_classes(self) -> None:
@@ -186,7 +187,7 @@ class SceneNode(StageNode[SceneSettings]):
                                 self._labels.topic_name)
             return
         instances = detections_to_instances(tracks, image_to_array(mask, '16UC1'))
-        ids = _ids(tracks)
+        ids = track_ids(tracks)
         selected, events = self._scene.update(instances, ids, stamp, _places(tracks, objects))
         for topic, message in self._messages.of(
                 settings, selected, events, instances, [d.id for d in tracks.detections],
@@ -219,14 +220,6 @@ class SceneNode(StageNode[SceneSettings]):
         self._heatmap = Heatmap()
         response.success, response.message = True, 'every track and every count was forgotten'
         return response
-
-
-def _ids(tracks: Detection2DArray) -> npt.NDArray[np.int64]:
-    try:
-        return np.array([int(d.id or 0) for d in tracks.detections], np.int64)
-    except (ValueError, OverflowError):
-        raise MessageError("expected whole numbers, or '', as ids of tracks, got something else"
-                           ) from None
 
 
 def _places(tracks: Detection2DArray, objects: Detection3DArray | None

@@ -7,12 +7,13 @@ from typing import Any
 from instseg_ros.core import SegmentationSettings, Tracker, TrackingSettings
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
+from instseg_ros.messages.detections import detections_to_instances, id_texts
 from instseg_ros.messages.stamps import LateStamps, stamp_ns, StampPairing
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
-from .conversions import detections_to_instances, image_to_array, instances_to_detections
+from .conversions import image_to_array, instances_to_detections
 from .remote_settings import RemoteSettings
 from .stage_node import StageNode
 
@@ -57,7 +58,7 @@ class TrackerNode(StageNode[TrackingSettings]):
             self.get_logger().info(f'every track was forgotten: {self._tracker.reset_cause}')
             self.health.count('resets')
         self._tracks.publish(instances_to_detections(
-            instances, detections.header, [str(i) if i else '' for i in ids.tolist()]))
+            instances, detections.header, id_texts(ids)))
         self.health.frame(stamp_ns(detections))
 
     def _on_incomplete(self, parts: list[Any]) -> None:

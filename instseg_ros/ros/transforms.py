@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from instseg_ros.core.ground import Pose, TransformTree
 from instseg_ros.errors import TransformError
 from instseg_ros.messages import topics
+from instseg_ros.messages.ground import add_transforms
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
-
-from .conversions import stamp_to_ns
 
 _DEPTH = 100
 _STATIC = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE,
@@ -43,8 +43,10 @@ class Transforms:
             except ImportError:
                 self._missing = 'neither tf2_ros nor tf2_msgs is installed'
                 return
-            node.create_subscription(TFMessage, topics.TF, self._on_moving, _DEPTH)
-            node.create_subscription(TFMessage, topics.TF_STATIC, self._on_static, _STATIC)
+            for topic, static, qos in ((topics.TF, False, _DEPTH),
+                                       (topics.TF_STATIC, True, _STATIC)):
+                node.create_subscription(
+                    TFMessage, topic, partial(self._on_transforms, static), qos)
 
     def lookup(self, target: str, source: str, stamp_ns: int | None) -> Pose:
         """
@@ -76,15 +78,5 @@ class Transforms:
         place, turn = found.translation, found.rotation
         return Pose.from_quaternion([place.x, place.y, place.z], [turn.x, turn.y, turn.z, turn.w])
 
-    def _on_moving(self, message: Any) -> None:
-        self._add(message, False)
-
-    def _on_static(self, message: Any) -> None:
-        self._add(message, True)
-
-    def _add(self, message: Any, static: bool) -> None:
-        for entry in message.transforms:
-            place, turn = entry.transform.translation, entry.transform.rotation
-            self._tree.add(entry.header.frame_id, entry.child_frame_id,
-                           stamp_to_ns(entry.header.stamp), (place.x, place.y, place.z),
-                           (turn.x, turn.y, turn.z, turn.w), static)
+    def _on_transforms(self, static: bool, message: Any) -> None:
+        add_transforms(self._tree, message, static)

@@ -4,10 +4,11 @@ import sys
 
 from instseg_ros.core import segment_instances, SegmentationSettings
 from instseg_ros.errors import MessageError
+from instseg_ros.messages.detections import detections_to_instances
 from instseg_ros.messages.encodings import ENCODINGS, read_image
-from instseg_ros.ros.conversions import (array_to_compressed, array_to_image,
-                                         detections_to_instances, image_to_array,
-                                         instances_to_detections, ns_to_stamp, stamp_to_ns)
+from instseg_ros.messages.stamps import stamp_to_ns
+from instseg_ros.ros.conversions import (array_to_compressed, array_to_image, image_to_array,
+                                         instances_to_detections, ns_to_stamp)
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image

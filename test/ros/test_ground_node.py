@@ -5,8 +5,8 @@ import math
 from fakes.floor import camera, draw, HEIGHT, MATRIX, PERSON, view, WIDTH
 from geometry_msgs.msg import PolygonInstanceStamped, PoseStamped, TransformStamped
 from instseg_ros.core.ground import Pose
-from instseg_ros.ros.conversions import (array_to_image, instances_to_detections, ns_to_stamp,
-                                         stamp_to_ns)
+from instseg_ros.messages.stamps import stamp_to_ns
+from instseg_ros.ros.conversions import array_to_image, instances_to_detections, ns_to_stamp
 from instseg_ros.ros.ground_node import GroundNode
 import numpy as np
 import pytest

@@ -6,7 +6,8 @@ import time
 from diagnostic_msgs.msg import DiagnosticStatus
 from instseg_ros.messages import topics
 from instseg_ros.messages.encodings import read_image
-from instseg_ros.ros.conversions import array_to_image, image_to_array, ns_to_stamp, stamp_to_ns
+from instseg_ros.messages.stamps import stamp_to_ns
+from instseg_ros.ros.conversions import array_to_image, image_to_array, ns_to_stamp
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.overlay_node import OverlayNode
 from instseg_ros.ros.tracker_node import TrackerNode

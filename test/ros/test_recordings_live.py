@@ -3,10 +3,11 @@
 from instseg_ros.cameras import CameraSettings, open_camera
 from instseg_ros.cameras.recording import find_sample
 from instseg_ros.messages import typestore
+from instseg_ros.messages.stamps import stamp_to_ns
 from instseg_ros.messages.topics import DETECTIONS, INSTANCE_MASK, MASK, TRACKS
 from instseg_ros.recordings import Bag
 from instseg_ros.recordings.processing import Options, process
-from instseg_ros.ros.conversions import array_to_image, ns_to_stamp, stamp_to_ns
+from instseg_ros.ros.conversions import array_to_image, ns_to_stamp
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.tracker_node import TrackerNode
 from rclpy.serialization import serialize_message

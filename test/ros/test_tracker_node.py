@@ -1,7 +1,8 @@
 """The tracker node: ids through retuning, resets and jumps of time."""
 
 from instseg_ros.cameras.synthetic import SyntheticScene
-from instseg_ros.ros.conversions import array_to_image, ns_to_stamp, stamp_to_ns
+from instseg_ros.messages.stamps import stamp_to_ns
+from instseg_ros.ros.conversions import array_to_image, ns_to_stamp
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.tracker_node import TrackerNode
 import numpy as np
