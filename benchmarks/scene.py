@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 
 import cv2
 from instseg_ros.cameras import synthetic
@@ -27,10 +26,11 @@ from instseg_ros.cameras.synthetic import CAR, PERSON, SyntheticScene
 from instseg_ros.core import Instances, Tracker, TrackingSettings
 from instseg_ros.core import segment_instances, SegmentationSettings
 from instseg_ros.core.scene import Scene, SceneSettings
-from instseg_ros.core.segmentation.oriented_boxes import oriented_box
 import numpy as np
+from peer_environments import install, python_of
 from scene_peers import PEERS
 from scipy.optimize import linear_sum_assignment
+from tracking_scenes import described
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = {'modlib': 'modlib==1.5.0', 'supervision': 'supervision==0.31.2'}
@@ -160,19 +160,6 @@ def _drawn(figure, scene: Street) -> np.ndarray:
     for points, _ in figure.parts:
         cv2.fillConvexPoly(mask, np.rint(points * 16).astype(np.int32), 1, cv2.LINE_8, 4)
     return mask
-
-
-def described(labels: np.ndarray, class_ids: np.ndarray) -> Instances:
-    """Return the instances of a ready label image."""
-    boxes, oriented = np.zeros((len(class_ids), 4), np.int32), np.zeros((len(class_ids), 5))
-    for k in range(len(class_ids)):
-        inside = (labels == k + 1).view(np.uint8)
-        x, y, w, h = cv2.boundingRect(inside)
-        boxes[k] = x, y, x + w, y + h
-        oriented[k] = oriented_box(inside[y:y + h, x:x + w])
-        oriented[k, :2] += x, y
-    areas = np.bincount(labels.ravel(), minlength=len(class_ids) + 1)[1:]
-    return Instances(labels, class_ids, areas, np.ones(len(class_ids)), boxes, oriented)
 
 
 @dataclass
@@ -339,8 +326,8 @@ def ours(found: Tracks) -> tuple[Events, dict[str, list[set[int]]]]:
 
 def peer(name: str, found: Tracks) -> np.ndarray | None:
     """Return what a peer says of every row of every frame; None when it is not there."""
-    python = HERE / '.venvs' / PEERS[name][0] / 'bin' / 'python'
-    if not python.exists():
+    python = python_of(PEERS[name][0])
+    if python is None:
         return None
     counts = [len(i) for i in found.ids]
     with tempfile.TemporaryDirectory() as folder:
@@ -526,13 +513,6 @@ def crowd(count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.full(count, PERSON, np.uint8)
 
 
-def install_peers() -> None:
-    for name, requirement in REQUIREMENTS.items():
-        folder = HERE / '.venvs' / name
-        venv.create(folder, with_pip=True)
-        subprocess.run([folder / 'bin' / 'pip', 'install', '-q', requirement], check=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='two short streets only')
@@ -542,7 +522,7 @@ def main() -> None:
     parser.add_argument('--install-peers', action='store_true')
     options = parser.parse_args()
     if options.install_peers:
-        install_peers()
+        install(REQUIREMENTS)
     cost()
     first = 0 if options.tuning else 100
     seeds, seconds = (range(first, first + 2), 12) if options.quick else (

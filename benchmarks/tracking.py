@@ -19,20 +19,19 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 import warnings
 
 import cv2
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core import Tracker, TrackingSettings
-from instseg_ros.core.segmentation.oriented_boxes import oriented_box
 import motmetrics
 import numpy as np
+from peer_environments import install, python_of
 from scipy.optimize import linear_sum_assignment
 from tracker_peers import PEERS
 from trackeval.metrics import CLEAR, HOTA, Identity
 import tracking_scenes as scenes
-from tracking_scenes import Moment, PERSON
+from tracking_scenes import described, Moment, PERSON
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parent.parent / 'shared' / 'data'
@@ -125,8 +124,8 @@ def perfect(sequence: Sequence, show_rest: bool) -> list[np.ndarray]:
 
 def peer_ids(name: str, sequences: list[Sequence]) -> list[list[np.ndarray]] | None:
     """Run a peer in its own environment over all sequences; None when it is not there."""
-    python = HERE / '.venvs' / PEERS[name][0] / 'bin' / 'python'
-    if not python.exists():
+    python = python_of(PEERS[name][0])
+    if python is None:
         return None
     boxes = [d.boxes for s in sequences for d in s.detections]
     counts = [len(b) for b in boxes]
@@ -162,20 +161,6 @@ def common_pixels(moment: Moment, found: Instances) -> np.ndarray:
     count, n = len(moment.track_ids), len(found)
     pairs = moment.labels.ravel().astype(np.int64) * (n + 1) + found.labels.ravel()
     return np.bincount(pairs, minlength=(count + 1) * (n + 1)).reshape(count + 1, n + 1)
-
-
-def described(labels: np.ndarray, class_ids: np.ndarray) -> Instances:
-    """Return the instances of a ready label image."""
-    rows = []
-    for label in range(1, len(class_ids) + 1):
-        inside = (labels == label).view(np.uint8)
-        x, y, w, h = cv2.boundingRect(inside)
-        cx, cy, *rest = oriented_box(inside[y:y + h, x:x + w])
-        rows.append(((x, y, x + w, y + h), (cx + x, cy + y, *rest), np.count_nonzero(inside)))
-    boxes, oriented, areas = zip(*rows, strict=True) if rows else ((), (), ())
-    return Instances(labels, class_ids, np.array(areas, np.int64), np.ones(len(rows)),
-                     np.array(boxes, np.int32).reshape(-1, 4),
-                     np.array(oriented, np.float64).reshape(-1, 5))
 
 
 def segmenter(source: str, seed: int) -> Callable[[Moment], Instances]:
@@ -455,13 +440,6 @@ def grid(count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.full(count, PERSON, np.uint8)
 
 
-def install_peers() -> None:
-    for name, requirement in REQUIREMENTS.items():
-        folder = HERE / '.venvs' / name
-        venv.create(folder, with_pip=True)
-        subprocess.run([folder / 'bin' / 'pip', 'install', '-q', requirement], check=True)
-
-
 def table(results: dict[str, dict]) -> str:
     """Return the Markdown table of the docs: IDF1 / id switches of every row."""
     names = ['instseg_ros', *PEERS, 'perfect']
@@ -489,7 +467,7 @@ def main() -> None:
     parser.add_argument('--install-peers', action='store_true')
     options = parser.parse_args()
     if options.install_peers:
-        install_peers()
+        install(REQUIREMENTS)
     warnings.simplefilter('ignore')
     peers = () if options.no_peers else tuple(PEERS)
     results = {}

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import cv2
 from instseg_ros.cameras.synthetic import SyntheticScene
+from instseg_ros.core import Instances
+from instseg_ros.core.segmentation.oriented_boxes import oriented_box
 import numpy as np
 
 WIDTH, HEIGHT = 640, 480
@@ -43,6 +45,20 @@ class Moment:
         dense[1:][~gone] = np.arange(1, np.count_nonzero(~gone) + 1)
         return replace(self, labels=dense[self.labels], class_ids=self.class_ids[~gone],
                        track_ids=self.track_ids[~gone])
+
+
+def described(labels: np.ndarray, class_ids: np.ndarray) -> Instances:
+    """Return the instances of a ready label image."""
+    rows = []
+    for label in range(1, len(class_ids) + 1):
+        inside = (labels == label).view(np.uint8)
+        x, y, w, h = cv2.boundingRect(inside)
+        cx, cy, *rest = oriented_box(inside[y:y + h, x:x + w])
+        rows.append(((x, y, x + w, y + h), (cx + x, cy + y, *rest), np.count_nonzero(inside)))
+    boxes, oriented, areas = zip(*rows, strict=True) if rows else ((), (), ())
+    return Instances(labels, class_ids, np.array(areas, np.int64), np.ones(len(rows)),
+                     np.array(boxes, np.int32).reshape(-1, 4),
+                     np.array(oriented, np.float64).reshape(-1, 5))
 
 
 def times(fps: float, seconds: float, missing: float, seed: int) -> list[float]:
