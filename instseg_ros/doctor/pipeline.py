@@ -74,10 +74,12 @@ def missing_nodes(graph: Graph) -> Iterator[Finding]:
 def missing_publishers(graph: Graph) -> Iterator[Finding]:
     """Look for those who wait for what nobody publishes."""
     for topic in graph.own_topics():
+        # Our own nodes do without the names of the classes.
+        patient = graph.pipeline if topic.name.endswith(f'/{topics.LABEL_INFO}') else ()
         waiting = [end.node for end in topic.subscribers
-                   if not _runs(graph.statuses.get(end.node))]
-        if topic.publishers or not waiting or topic.name.endswith('/' + topics.LABEL_INFO):
-            continue  # masks without names of classes are fine
+                   if not _runs(graph.statuses.get(end.node)) and end.node not in patient]
+        if topic.publishers or not waiting:
+            continue
         if topic.name == '/clock':
             yield Finding('/clock', FAIL, f'{_names(waiting)} takes the time from it '
                           '(use_sim_time), and nobody publishes it',
@@ -138,6 +140,9 @@ def flow(graph: Graph) -> Iterator[Finding]:
             yield Finding(topic.name, SKIP, topic.unknown_type)
         elif not topic.heard_s:
             unheard.append(topic.name)
+        elif topics.is_occasional(topic.name):
+            yield Finding(topic.name, OK, f'{len(topic.arrivals)} messages in {topic.heard_s:.1f} '
+                          f's, as things happen, {ends}, {readers}')
         elif not topic.arrivals:
             yield from _silent(graph, topic, f'from {_names([p.node for p in topic.publishers])}')
         elif topic.latched:
@@ -355,10 +360,7 @@ def _lateness_s(given: Topic, made: Topic) -> float | None:
 
 def _start_cure(graph: Graph, topic: str) -> str:
     for node in PIPELINE_NODES:
-        offered = {'camera_node': 'camera/', 'instance_segmentation_node':
-                   'instance_segmentation/', 'tracker_node': 'tracker/',
-                   'overlay_node': 'overlay/'}[node]
-        at = topic.rfind(f'/{offered}')
+        at = topic.rfind(f'/{node.removesuffix("_node")}/')
         if at >= 0:
             namespace = topic[:at]
             if f'{namespace}/{node}' in graph.nodes:

@@ -1,5 +1,7 @@
 """The topics of the pipeline, as recordings hold them: relative names and types."""
 
+import re
+
 IMAGE = 'camera/image_raw'
 MASK = 'camera/semantic_mask'
 LABEL_INFO = 'camera/label_info'
@@ -39,3 +41,9 @@ RECORDED_GROUND = {
     TF_STATIC: 'tf2_msgs/msg/TFMessage',
 }
 LATCHED = {LABEL_INFO, TF_STATIC}
+_OCCASIONAL = re.compile(rf'(.*/)?({TARGET}|scene/[^/]+/(entered|left|forward|backward))')
+
+
+def is_occasional(name: str) -> bool:
+    """Return whether a topic, with or without a namespace, is silent while nothing happens."""
+    return _OCCASIONAL.fullmatch(name) is not None

@@ -11,9 +11,11 @@ from instseg_ros.commands.doctor import main as doctor
 from instseg_ros.doctor import pipeline
 from instseg_ros.doctor.graph import Arrival, Endpoint, Graph, Topic
 from instseg_ros.ros.conversions import array_to_image, ns_to_stamp
+from instseg_ros.ros.ground_node import GroundNode
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.observer import Observer
-from instseg_ros.ros.stage_node import OFFERED, REQUESTED
+from instseg_ros.ros.scene_node import SceneNode
+from instseg_ros.ros.stage_node import LATCHED, OFFERED, REQUESTED
 from instseg_ros.ros.tracker_node import TrackerNode
 import numpy as np
 import pytest
@@ -21,11 +23,12 @@ import rclpy
 from rclpy.context import Context
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
-from vision_msgs.msg import Detection2DArray
+from vision_msgs.msg import Detection2DArray, LabelInfo
 
 MASK = '/camera/semantic_mask'
 SILENT = SubscriptionEventCallbacks(use_default_callbacks=False)  # the default ones warn
@@ -107,6 +110,28 @@ def test_healthy_pipeline_has_nothing_to_mend(stages):
     assert 0 <= graph.topics[MASK].age_s < 1
     assert 'old, from' in words['/tracker/tracks']
     assert 'messages are at most' in words['stamps']
+
+
+def test_ground_and_scene_without_transforms_and_without_events(stages):
+    stages.add(GroundNode(parameter_overrides=[
+        Parameter('camera_height', value=1.0), Parameter('horizontal_fov', value=66.0),
+        Parameter('fixed_frame', value='base_footprint')]))
+    stages.add(SceneNode(parameter_overrides=[
+        Parameter('selections', value=['door']), Parameter('door.classes', value=['15'])]))
+    graph = stages.watch()
+    found = {f.name: f for check in pipeline.CHECKS for f in check(graph)}
+    assert not [f for f in found.values() if f.to_mend]
+    for name in ('/scene/door/entered', '/scene/door/left', '/ground/target'):
+        assert found[name].seen.startswith('0 messages'), 'nothing happened'
+    assert 'Hz' in found['/scene/door/tracks'].seen
+
+
+def test_somebody_else_waits_for_names_of_classes(stages):
+    viewer = stages.add(Node('costmap'))
+    viewer.create_subscription(LabelInfo, '/camera/label_info', lambda _: None, LATCHED)
+    found = only(stages.faults())
+    assert (found.name, found.state) == ('/camera/label_info', 'fail')
+    assert '/costmap waits for it' in found.seen and 'camera_node' in found.cure
 
 
 def test_nothing_runs(rig):
