@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+import struct
 from typing import Any, Generic, TypeVar
 
 _T = TypeVar('_T')
@@ -23,6 +24,15 @@ def stamp_to_ns(stamp: Any) -> int:
 def stamp_ns(message: Any) -> int:
     """Return the stamp of a message's header in nanoseconds."""
     return stamp_to_ns(message.header.stamp)
+
+
+def serialized_stamp(data: bytes) -> tuple[int, int] | None:
+    """Return sec and nanosec of a serialized message that begins with a header; None if short."""
+    if len(data) < 12:
+        return None
+    order = '<' if data[1] & 1 else '>'  # CDR: https://www.omg.org/spec/DDSI-RTPS
+    sec, nanosec = struct.unpack_from(order + 'iI', data, 4)
+    return sec, nanosec
 
 
 def seconds(time_ns: int) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-import struct
 
 from .bag import LeftOut
-from ..messages.stamps import StampOrder
+from ..messages.stamps import serialized_stamp, StampOrder
 
 _HELD = 50  # messages without a stamp that wait for the first one with a stamp
 
@@ -127,8 +126,5 @@ class Timeline:
 
 def _stamp(data: bytes) -> int | None:
     """Return the stamp of a message that begins with a header; None when there is none."""
-    if len(data) < 12:
-        return None
-    order = '<' if data[1] & 1 else '>'  # CDR: https://www.omg.org/spec/DDSI-RTPS
-    sec, nanosec = struct.unpack_from(order + 'iI', data, 4)
+    sec, nanosec = serialized_stamp(data) or (-1, 0)
     return sec * 10**9 + nanosec if sec >= 0 and nanosec < 10**9 else None

@@ -8,7 +8,6 @@ from importlib import import_module
 from itertools import product
 import os
 from pathlib import Path
-import struct
 import time
 from typing import Any
 
@@ -25,6 +24,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from .stage_node import LATCHED, OFFERED
 from .transport import transport_variables
 from ..doctor.graph import Arrival, Endpoint, Graph, Status, Topic
+from ..messages.stamps import serialized_stamp
 
 NAME = 'instseg_doctor'
 SETTLING_S = 1.5  # until nodes have found each other
@@ -134,9 +134,10 @@ class Observer(Node):
 
         def on_message(data: bytes, info: dict[str, Any]) -> None:
             received_ns = info['received_timestamp']
+            stamp = serialized_stamp(data) if stamped else None
             topic.arrivals.append(Arrival(
                 received_ns, self._clock_ns or received_ns,
-                _stamp_ns(data) if stamped else None,
+                None if stamp is None else stamp[0] * 10**9 + stamp[1],
                 bytes(info.get('publisher_gid', {}).get('data', b'')),
                 info.get('publication_sequence_number')))
 
@@ -200,12 +201,6 @@ def observe(duration_s: float, namespace: str = '') -> Graph:
 
 def _plain(reason: str) -> str:
     return '; '.join(part.removeprefix('ERROR: ') for part in reason.strip('; ').split('; '))
-
-
-def _stamp_ns(data: bytes) -> int:
-    """Return the stamp of a serialized message that begins with a header (CDR)."""
-    seconds, nanoseconds = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
-    return int(seconds) * 10**9 + int(nanoseconds)
 
 
 def _left_out() -> set[str]:
