@@ -231,7 +231,7 @@ class Tracker:
         lies_in = (inside >= RULES.inside) & (table.ids > 0)[:, None]
         hidden: npt.NDArray[np.bool_] = np.asarray(lies_in.any(axis=1))
         hidden[rows] = False
-        # A leg behind a lamp post is no new object (id switches in the crowd: 75 to 43).
+        # A leg behind a lamp post is no new object.
         fragment = self._fragments(table, seen, rows, columns)
         table.hits[rows[(table.ids[rows] > 0) | ~fragment[columns]]] += 1
         table.unseen_s[rows] = 0
