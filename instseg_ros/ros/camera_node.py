@@ -15,12 +15,13 @@ from instseg_ros.cameras.camera import fails_for_good, is_played
 from instseg_ros.cameras.capture_client import open_elsewhere
 from instseg_ros.errors import CameraError, EndOfStream, SettingsError, SourceError
 from instseg_ros.messages import topics
+from instseg_ros.messages.detections import label_info
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
-from vision_msgs.msg import LabelInfo, VisionClass
+from vision_msgs.msg import LabelInfo
 
-from .conversions import ns_to_stamp
+from .conversions import ns_to_stamp, TYPES
 from .followers import Followers
 from .stage_node import ImagePublisher, LATCHED, StageNode
 
@@ -125,6 +126,7 @@ class CameraNode(StageNode[CameraSettings]):
     def _wait_for_followers(self) -> None:
         """Hold a recording back until the nodes that follow are connected: they lose nothing."""
         until, said = time.monotonic() + self.settings.wait_timeout, False
+        missing: list[str] = []
         followers = Followers(self, self._followers)
         while not self._stop.is_set():
             missing = followers.missing(self.connections())
@@ -232,8 +234,5 @@ class CameraNode(StageNode[CameraSettings]):
             return None
 
     def _publish_names(self, names: Mapping[int, str]) -> None:
-        message = LabelInfo(class_map=[VisionClass(class_id=k, class_name=name)
-                                       for k, name in sorted(names.items())])
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = self.settings.frame_id
-        self._labels.publish(message)
+        self._labels.publish(label_info(TYPES, names, Header(
+            stamp=self.get_clock().now().to_msg(), frame_id=self.settings.frame_id)))

@@ -64,6 +64,13 @@ def test_the_wait_has_a_limit(rig, camera):
     assert any('tracker_node' in line for line in rig.logs)
 
 
+def test_a_node_that_is_ended_at_once_does_not_wait(rig, camera):
+    camera_node = camera(wait_for=NODES, wait_timeout=60.0)
+    camera_node._stop.set()
+    camera_node._wait_for_followers()
+    assert not any('within 60 s' in line for line in rig.logs)
+
+
 def test_a_device_is_not_held_back(rig):
     camera_node = rig.add(CameraNode(['tracker_node'], parameter_overrides=[
         Parameter('source', value='synthetic'), Parameter('wait_timeout', value=600.0)]))
