@@ -297,7 +297,8 @@ def test_only_what_is_selected_is_counted():
 def test_steps_that_start_on_a_line_are_counted_once():
     line = np.array([(0.0, 0.0), (10.0, 0.0), (10.0, 10.0)])
     path = np.array([(5.0, -3.0), (5.0, 0.0), (5.0, 4.0), (15.0, 5.0), (15.0, -5.0), (5.0, -5.0)])
-    assert Lines([line[::-1], line]).crossings(path[:-1], path[1:]).tolist() == [
+    steps = np.stack([path, path])
+    assert Lines([line[::-1], line]).crossings(steps[:, :-1], steps[:, 1:]).tolist() == [
         [0, -1, 1, 0, 0], [1, 0, -1, 0, 0]]
 
 

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .zones import distance_to
-
-FORWARD, BACKWARD = 0, 1
+from .zones import distance_to, stacked
 
 _Points = npt.NDArray[np.float64]
 
@@ -26,9 +24,8 @@ class Lines:
     """
 
     def __init__(self, lines: Sequence[_Points]) -> None:
-        self._start = np.concatenate([line[:-1] for line in lines])
-        self._end = np.concatenate([line[1:] for line in lines])
-        self._first = np.cumsum([0] + [len(line) - 1 for line in lines[:-1]])
+        points = stacked(lines)[:, None]
+        self._start, self._end = points[:, :, :-1], points[:, :, 1:]
 
     def crossings(self, before: _Points, now: _Points) -> npt.NDArray[np.int64]:
         """
@@ -36,7 +33,7 @@ class Lines:
 
         Parameters
         ----------
-        before, now : ndarray of shape (N, 2)
+        before, now : ndarray of shape (lines, N, 2)
             Where each step starts and ends; a step from or to NaN crosses nothing.
 
         Returns
@@ -47,18 +44,15 @@ class Lines:
 
         """
         # A point on the line belongs to its right: each step ends on one side.
-        way = self._end - self._start
-        was, there = (_cross(way, p[:, None] - self._start) >= 0 for p in (before, now))
+        way, a, b = self._end - self._start, before[:, :, None], now[:, :, None]
+        was, there = (_cross(way, p - self._start) >= 0 for p in (a, b))
         # The ends of the line on both sides of the step: it does not pass by the line.
-        step, a = (now - before)[:, None], before[:, None]
-        first, last = (_cross(step, p - a) >= 0 for p in (self._start, self._end))
-        found = (first != last) * (there.astype(np.int64) - was)
-        return np.asarray(np.add.reduceat(found, self._first, axis=1).T)
+        first, last = (_cross(b - a, p - a) >= 0 for p in (self._start, self._end))
+        return np.asarray(((first != last) * (there.astype(np.int64) - was)).sum(axis=2))
 
-
-def clearance(line: _Points, points: _Points) -> _Points:
-    """Return how far points of shape (N, 2) are from a line, NaN where a point is not known."""
-    return distance_to(line[:-1], line[1:], points)
+    def clearance(self, points: _Points) -> _Points:
+        """Return how far points of shape (lines, N, 2) are from each line; NaN where one is."""
+        return distance_to(self._start, self._end, points)
 
 
 def _cross(a: _Points, b: _Points) -> _Points:

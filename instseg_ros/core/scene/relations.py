@@ -30,8 +30,7 @@ def shares(view: View, relation: str) -> _Table:
         (column); ``inside``: of the outline of the instance itself (row).
 
     """
-    lengths = view.contacts.sum(axis=1)[1:].astype(np.float64)
-    own, other = lengths[:, None], lengths[None]
+    own, other = view.perimeters[:, None], view.perimeters[None]
     outline = {'overlap': np.minimum(own, other), 'contains': other, 'inside': own}[relation]
     contacts = view.contacts[1:, 1:]
     # Where they do not meet is no share so small that it is enough.
@@ -40,7 +39,7 @@ def shares(view: View, relation: str) -> _Table:
 
 def gaps(view: View, reach: _Table, wanted: npt.NDArray[np.bool_]) -> _Table:
     """
-    Return the gaps between masks, (N, N) in pixels: 0 where they meet.
+    Return the gaps between masks, (N, N) in pixels: 0 where they meet, inf from each to itself.
 
     Parameters
     ----------
@@ -64,22 +63,26 @@ def gaps(view: View, reach: _Table, wanted: npt.NDArray[np.bool_]) -> _Table:
     first, second = np.nonzero(np.triu(near & ~meet, 1))
     if not len(first):
         return found
-    most = np.maximum(reach[first], reach[second])
-    x, y, _ = view.outlines
+    pairs, most = len(first), np.maximum(reach[first], reach[second])
     # For each pair the points of both that are near the box of the other, then all of these of
     # one with all of these of the other; for all pairs at once.
-    a, pair_a = _near(view, first, second, most)
-    b, pair_b = _near(view, second, first, most)
-    of_a, of_b = (np.bincount(p, minlength=len(first)) for p in (pair_a, pair_b))
-    starts_b = np.cumsum(of_b) - of_b
+    points, pair = _near(view, np.concatenate([first, second]), np.concatenate([second, first]),
+                         np.tile(most, 2))
+    counts = np.bincount(pair, minlength=2 * pairs)
+    starts = np.cumsum(counts) - counts
+    of_a, of_b = counts[:pairs], counts[pairs:]
+    pair_a = pair[:of_a.sum()]
     repeats = of_b[pair_a]
     if not repeats.any():
         return found
-    here, there = np.repeat(a, repeats), b[_ranges(starts_b[pair_a], repeats)]
+    x, y, _ = view.outlines
+    here = np.repeat(points[:len(pair_a)], repeats)
+    there = points[_ranges(starts[pairs + pair_a], repeats)]
     apart_x, apart_y = x[here] - x[there], y[here] - y[there]
-    blocks = np.cumsum(of_a * of_b) - of_a * of_b
-    some = np.flatnonzero(of_a * of_b)
-    nearest = np.minimum.reduceat(apart_x**2 + apart_y**2, blocks[some])
+    sizes = of_a * of_b
+    some = np.flatnonzero(sizes)
+    blocks = (np.cumsum(sizes) - sizes)[some]
+    nearest = np.minimum.reduceat(apart_x**2 + apart_y**2, blocks)
     # From one cell to the next is no gap.
     gap = np.maximum(0, np.sqrt(nearest) - view.step)
     gap[gap > most[some]] = np.inf

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from . import lines, relations
+from . import relations
+from .lines import Lines
 from .selection import as_points, in_pixels, SceneSettings, Selection
 from .view import View
 from .zones import Depths, Shares
@@ -204,19 +205,17 @@ class Scene:
         margins = np.full(self._since_ns.shape, -np.inf)
         margins[:, rows] = conditions.margins(view, places)[:, shown]
         events += self._follow(margins, rows, stamp_ns)
-        if conditions.lines:
-            events += self._cross(view.lengths[shown], rows, self._places[rows], places[shown])
-        self._places[rows] = np.where(np.isnan(places[shown]), self._places[rows], places[shown])
+        before, now = self._places[rows], places[shown]
+        if conditions.lines is not None:
+            events += self._cross(view.lengths[shown], rows, before, now)
+        self._places[rows] = np.where(np.isnan(now), before, now)
 
-        selected = {}
-        for s, (name, line) in enumerate(self._totals_by_name().items()):
-            selected[name] = Selected(shown[self._selected[s, rows]],
-                                      int(self._selected[s].sum()), *line)
-        order = {name: s for s, name in enumerate(self._settings.named)}
-        return selected, sorted(events, key=lambda e: order[e.selection])
-
-    def _totals_by_name(self) -> dict[str, list[int]]:
-        return {name: self._totals.get(name, [0, 0]) for name in self._settings.named}
+        names = list(self._settings.named)
+        selected = {name: Selected(shown[here], count, *self._totals.get(name, (0, 0)))
+                    for name, here, count in zip(names, self._selected[:, rows],
+                                                 self._selected.sum(axis=1).tolist(),
+                                                 strict=True)}
+        return selected, sorted(events, key=lambda e: names.index(e.selection))
 
     def _rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
         """Return where each track is kept, after a place was made for new ones."""
@@ -295,29 +294,26 @@ class Scene:
                ) -> list[Event]:
         """Count who crossed a line and is clear of it; returns the events."""
         limits = self._conditions
-        assert limits is not None
-        events = []
+        assert limits is not None and limits.lines is not None
+        here = np.ix_(limits.lined, rows)
+        was, now = (p.swapaxes(0, 1)[limits.line_anchors] for p in (before, now))
+        through = self._through[here] + limits.lines.crossings(was, now)
+        if not through.any():
+            self._through[here] = 0
+            return []
+        margins = limits.line_hysteresis * np.where(limits.line_in_metres, 1, lengths)
+        clear = (through != 0) & (limits.lines.clearance(now) >= margins)
+        self._through[here] = np.where(clear, 0, through)
+        events: list[Event] = []
         names = list(self._settings.named)
-        for anchor, (asked, together) in limits.together.items():
-            self._through[np.ix_(np.array(asked), rows)] += together.crossings(
-                before[:, anchor], now[:, anchor])
-        for s in np.flatnonzero(self._through[:, rows].any(axis=1)).tolist():
-            anchor, line = limits.lines[s]
-            place, through = now[:, anchor], self._through[s, rows]
-            # In pixels a size is the track's own; on the floor, a metre.
-            margin = limits.hysteresis[s] * (1.0 if anchor == _FLOOR else lengths)
-            clear = (through != 0) & (lines.clearance(line, place) >= margin)
-            self._through[s, rows[clear]] = 0
-            for direction, kind in ((lines.FORWARD, FORWARD), (lines.BACKWARD, BACKWARD)):
-                sign = 1 if direction == lines.FORWARD else -1
-                did = rows[clear & (np.sign(through) == sign)]
-                did = did[self._selected[s, did] & ~self._crossed[s, did, direction]]
-                self._crossed[s, did, direction] = True
-                if len(did):
-                    self._totals.setdefault(names[s], [0, 0])[direction] += len(did)
-                    which = np.zeros_like(self._selected)
-                    which[s, did] = True
-                    events += self._events(kind, which, self._held_ns)
+        for direction, (kind, sign) in enumerate(((FORWARD, 1), (BACKWARD, -1))):
+            did = np.zeros_like(self._selected)
+            did[here] = clear & (np.sign(through) == sign)
+            did &= self._selected & ~self._crossed[..., direction]
+            self._crossed[did, direction] = True
+            events += self._events(kind, did, self._held_ns)
+            for s in np.flatnonzero(did.any(axis=1)).tolist():
+                self._totals.setdefault(names[s], [0, 0])[direction] += int(did[s].sum())
         return events
 
     def _events(self, kind: str, which: npt.NDArray[np.bool_], until_ns: npt.NDArray[np.int64]
@@ -351,26 +347,31 @@ class _Conditions:
                       for s in self._selections]
         self._without = [_class_table(s.without, names) if s.without else None
                          for s in self._selections]
-        # By the number of the selection, as everything here.
-        self.lines: dict[int, tuple[int, _Points]] = {}
-        zones: dict[str, dict[int, _Points]] = {}
+        # All zones are looked at in one go, and all lines: by the numbers of their selections.
+        masks: dict[int, _Points] = {}
+        zones: dict[int, tuple[int, _Points]] = {}
+        crossed: dict[int, tuple[int, _Points]] = {}
         for k, s in enumerate(self._selections):
             anchor = 'floor' if s.units == 'metres' else s.anchor
             if s.zone:
-                zones.setdefault(anchor, {})[k] = in_pixels(as_points(s.zone), s.units, shape)
+                corners = in_pixels(as_points(s.zone), s.units, shape)
+                if anchor == 'mask':
+                    masks[k] = corners
+                else:
+                    zones[k] = _ANCHORS[anchor], corners
             if s.line:
-                self.lines[k] = _ANCHORS[anchor], in_pixels(as_points(s.line), s.units, shape)
-        # All lines of an anchor are looked at in one go.
-        self.together = {}
-        for anchor_of in {anchor for anchor, _ in self.lines.values()}:
-            asked = [k for k, (anchor, _) in self.lines.items() if anchor == anchor_of]
-            self.together[anchor_of] = asked, lines.Lines([self.lines[k][1] for k in asked])
-        masks = zones.pop('mask', {})
+                crossed[k] = _ANCHORS[anchor], in_pixels(as_points(s.line), s.units, shape)
+        # Nobody knows the size of a track on the floor: what is in sizes elsewhere is in metres.
+        self._zoned, self._zone_anchors = list(zones), [a for a, _ in zones.values()]
+        self._zone_in_metres = np.array([[a == _FLOOR] for a in self._zone_anchors])
+        self._depths = Depths([z for _, z in zones.values()]) if zones else None
+        self.lined, self.line_anchors = list(crossed), [a for a, _ in crossed.values()]
+        self.line_in_metres = np.array([[a == _FLOOR] for a in self.line_anchors])
+        self.line_hysteresis = self.hysteresis[self.lined, None]
+        self.lines = Lines([line for _, line in crossed.values()]) if crossed else None
         self._shared, self._least = list(masks), np.array(
             [[self._selections[k].zone_share] for k in masks])
         self._shares = Shares(list(masks.values()), shape) if masks else None
-        self._depths = {anchor: (list(own), Depths(list(own.values())))
-                        for anchor, own in zones.items()}
 
     def margins(self, view: View, places: _Points) -> _Points:
         """
@@ -388,15 +389,15 @@ class _Conditions:
         return found
 
     def _in_zones(self, view: View, places: _Points, found: _Points) -> None:
-        if self._shares:
+        if self._shares is not None:
             share = self._shares.of(view)
             found[self._shared] = np.minimum(
                 found[self._shared], np.where(share > 0, share - self._least, -np.inf))
-        for anchor, (asked, depths) in self._depths.items():
-            depth = depths.of(places[:, _ANCHORS[anchor]])
-            if anchor != 'floor':  # nobody knows the size of a track on the floor: metres
-                depth /= view.lengths
-            found[asked] = np.minimum(found[asked], np.where(np.isnan(depth), -np.inf, depth))
+        if self._depths is not None:
+            depth = self._depths.of(places.swapaxes(0, 1)[self._zone_anchors])
+            depth /= np.where(self._zone_in_metres, 1, view.lengths)
+            found[self._zoned] = np.minimum(found[self._zoned],
+                                            np.where(np.isnan(depth), -np.inf, depth))
 
     def _related(self, view: View, found: _Points) -> None:
         asked = [k for k in range(len(self._selections))
@@ -416,7 +417,11 @@ class _Conditions:
                 np.minimum(found[k], margin, out=found[k])
 
     def _tables(self, view: View, asked: list[int], found: _Points) -> dict[int, _Points]:
-        """Return for each selection by how much each instance has the relation to each other."""
+        """
+        Return for each selection by how much each instance has the relation to each other.
+
+        Nobody has a relation to himself: -inf.
+        """
         tables: dict[str, _Points] = {}
         limits = {}
         near = [k for k in asked if self._selections[k].relation == 'near']
@@ -439,8 +444,6 @@ class _Conditions:
                 if relation not in tables:
                     tables[relation] = relations.shares(view, relation)
                 limits[k] = tables[relation] - self._selections[k].relation_share
-        for table in limits.values():
-            np.fill_diagonal(table, -np.inf)
         return limits
 
 

@@ -93,6 +93,11 @@ class View:
         return table + table.T
 
     @cached_property
+    def perimeters(self) -> npt.NDArray[np.float64]:
+        """Length of each whole outline, (N,) in sides of cells."""
+        return self.contacts[1:].sum(axis=1).astype(np.float64)
+
+    @cached_property
     def outlines(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64],
                                 npt.NDArray[np.int64]]:
         """

@@ -25,26 +25,34 @@ class Depths:
     """
 
     def __init__(self, zones: Sequence[_Points]) -> None:
-        corners = max(len(z) for z in zones)
-        # Corners that are missing are the last one again: sides of no length change nothing.
-        self._start = np.stack([np.pad(z, ((0, corners - len(z)), (0, 0)), mode='edge')
-                                for z in zones])[:, None]
+        self._start = stacked(zones)[:, None]
         self._end = np.roll(self._start, -1, axis=2)
         rise = self._end[..., 1] - self._start[..., 1]
         self._slope = (self._end[..., 0] - self._start[..., 0]) / np.where(rise == 0, 1, rise)
 
     def of(self, points: _Points) -> _Points:
         """
-        Return the depths of points of shape (N, 2): (zones, N), negative outside.
+        Return the depth of each point in its zone: (zones, N), negative outside.
 
-        In the units of the polygons; NaN where a point is NaN.
+        Parameters
+        ----------
+        points : ndarray of shape (zones, N, 2)
+            In the units of the polygons; the depth is NaN where a point is NaN.
+
         """
-        x, y = points[:, 0, None], points[:, 1, None]
+        x, y = points[..., 0, None], points[..., 1, None]
         crosses = (self._start[..., 1] > y) != (self._end[..., 1] > y)
         at = self._start[..., 0] + (y - self._start[..., 1]) * self._slope
         inside = (crosses & (x < at)).sum(axis=2) % 2 == 1
         distance = distance_to(self._start, self._end, points)
         return np.where(inside, distance, -distance)
+
+
+def stacked(polygons: Sequence[_Points]) -> _Points:
+    """Return polygons of shape (K, 2) as one array, (polygons, largest K, 2)."""
+    corners = max(len(p) for p in polygons)
+    # Corners that are missing are the last one again: sides of no length change nothing.
+    return np.stack([np.pad(p, ((0, corners - len(p)), (0, 0)), mode='edge') for p in polygons])
 
 
 def distance_to(start: _Points, end: _Points, points: _Points) -> _Points:
@@ -55,7 +63,7 @@ def distance_to(start: _Points, end: _Points, points: _Points) -> _Points:
     ----------
     start, end : ndarray of shape (..., 1, K, 2)
         Ends of the segments.
-    points : ndarray of shape (N, 2)
+    points : ndarray of shape (..., N, 2)
         NaN where a point is not known, and so is its distance.
 
     Returns
@@ -66,7 +74,7 @@ def distance_to(start: _Points, end: _Points, points: _Points) -> _Points:
     # By coordinate: NumPy is slow along axes of two.
     sx, sy = start[..., 0], start[..., 1]
     wx, wy = end[..., 0] - sx, end[..., 1] - sy
-    rx, ry = points[:, 0, None] - sx, points[:, 1, None] - sy
+    rx, ry = points[..., 0, None] - sx, points[..., 1, None] - sy
     length = wx * wx + wy * wy
     along = ((rx * wx + ry * wy) / np.where(length == 0, 1, length)).clip(0, 1)
     return np.asarray(np.sqrt(((rx - along * wx)**2 + (ry - along * wy)**2).min(axis=-1)))
