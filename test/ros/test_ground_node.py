@@ -8,6 +8,7 @@ from instseg_ros.core.ground import Pose
 from instseg_ros.messages.stamps import stamp_to_ns
 from instseg_ros.ros.conversions import array_to_image, instances_to_detections, ns_to_stamp
 from instseg_ros.ros.ground_node import GroundNode
+from instseg_ros.ros.scene_node import SceneNode
 import numpy as np
 import pytest
 from rcl_interfaces.srv import SetParameters
@@ -155,6 +156,21 @@ def test_objects_and_all_the_rest(rig):
     assert [m.text for m in shown if m.type == Marker.TEXT_VIEW_FACING] == [
         'person 7 3.3 m', 'person 5.3 m']
     assert len(np.frombuffer(robot.wait('free_space')[0].data, np.float32)) > 60
+
+
+def test_selections_in_metres_have_who_stands_there(rig):
+    rig.add(SceneNode(parameter_overrides=[Parameter(n, value=v) for n, v in (
+        ('selections', ['front']), ('front.units', 'metres'),
+        ('front.zone', [2.0, 0.0, 4.0, 0.0, 4.0, 2.0, 2.0, 2.0]))]))
+    robot = Robot(rig, 'objects')
+    robot.stand()
+    inside = rig.collect(Detection2DArray, 'scene/front/tracks')
+
+    for ids, y, selected in ((['1', '2'], 0.5, ['1']), (['3', '4'], -0.8, [])):
+        stamp_ns = robot.send((3, y, 0.5, 0.9), (5, -1, 0.5, 1.0), ids=ids)
+        rig.until(lambda expected=stamp_ns: inside and stamp_to_ns(
+            inside[-1].header.stamp) == expected)
+        assert [d.id for d in inside[-1].detections] == selected
 
 
 def test_nothing_is_computed_without_subscribers(rig):

@@ -365,7 +365,8 @@ class _Conditions:
         self._zoned, self._zone_anchors = list(zones), [a for a, _ in zones.values()]
         self._zone_in_metres = np.array([[a == _FLOOR] for a in self._zone_anchors])
         self._depths = Depths([z for _, z in zones.values()]) if zones else None
-        self.lined, self.line_anchors = list(crossed), [a for a, _ in crossed.values()]
+        self.lined = np.array(list(crossed), np.intp)
+        self.line_anchors = [a for a, _ in crossed.values()]
         self.line_in_metres = np.array([[a == _FLOOR] for a in self.line_anchors])
         self.line_hysteresis = self.hysteresis[self.lined, None]
         self.lines = Lines([line for _, line in crossed.values()]) if crossed else None
