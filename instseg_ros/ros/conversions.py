@@ -8,6 +8,9 @@ padding and byte order honoured. Every other encoding goes to cv_bridge, where i
 from __future__ import annotations
 
 import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 import sys
 from typing import Any
@@ -80,6 +83,67 @@ def image_to_array(message: Image, encoding: str) -> npt.NDArray[Any]:
                            f'does not convert: {error}') from error
 
 
+@dataclass(frozen=True)
+class ArrayImage:
+    """
+    An image message whose data is still an array: nothing is copied between nodes of a process.
+
+    The fields are those of sensor_msgs/Image.
+    """
+
+    header: Header
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: memoryview
+
+    @classmethod
+    def of(cls, pixels: npt.NDArray[Any], encoding: str, header: Header) -> ArrayImage:
+        """Return an array as an image; arguments and errors as of :func:`array_to_image`."""
+        check_pixels(pixels, encoding)
+        return cls(header, pixels.shape[0], pixels.shape[1], encoding,
+                   int(sys.byteorder == 'big'), pixels[0].nbytes,
+                   np.ascontiguousarray(pixels).data.cast('B'))
+
+    def to_message(self) -> Image:
+        """Return the image as a message: one copy."""
+        return Image(header=self.header, height=self.height, width=self.width,
+                     encoding=self.encoding, is_bigendian=self.is_bigendian, step=self.step,
+                     data=as_bytes(self.data))
+
+
+@dataclass(frozen=True)
+class InstanceDetections:
+    """
+    Detections that are still instances: nothing is converted between nodes of a process.
+
+    Attributes
+    ----------
+    instances : Instances
+        The instances of a frame.
+    header : std_msgs.msg.Header
+        Stamp and frame of the mask they came from.
+    ids : sequence of str
+        Track id of each instance, '' where there is none.
+
+    """
+
+    instances: Instances
+    header: Header
+    ids: Sequence[str] = ()
+
+    def to_message(self) -> Detection2DArray:
+        """Return the detections as a message."""
+        return instances_to_detections(self.instances, self.header, self.ids)
+
+    @cached_property
+    def detections(self) -> list[Any]:
+        """The detections as a message has them."""
+        return list(self.to_message().detections)
+
+
 def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> Image:
     """
     Return an array as an image message: one copy.
@@ -99,10 +163,7 @@ def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> I
         The array does not have the encoding's dtype and channels.
 
     """
-    check_pixels(pixels, encoding)
-    return Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding,
-                 is_bigendian=sys.byteorder == 'big', step=pixels[0].nbytes,
-                 data=_to_bytes(pixels))
+    return ArrayImage.of(pixels, encoding, header).to_message()
 
 
 def _to_bytes(pixels: npt.NDArray[Any]) -> array.array[int]:
@@ -138,8 +199,8 @@ def array_to_compressed(pixels: npt.NDArray[Any], encoding: str, header: Header,
                            data=_to_bytes(encode(pixels, jpeg_quality)))
 
 
-def instances_to_detections(instances: Instances, header: Header,
-                            ids: list[str] | None = None) -> Detection2DArray:
+def instances_to_detections(instances: Instances, header: Header, ids: Sequence[str] = ()
+                            ) -> Detection2DArray:
     """
     Return instances as detections: label k is entry k - 1.
 
@@ -149,7 +210,7 @@ def instances_to_detections(instances: Instances, header: Header,
         The instances of a frame.
     header : std_msgs.msg.Header
         Stamp and frame of the mask they came from.
-    ids : list of str, optional
+    ids : sequence of str, optional
         Track id of each instance; '' where absent.
 
     """
