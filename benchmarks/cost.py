@@ -12,18 +12,24 @@ sum of the proportional set sizes (PSS), in which shared pages count once.
 Runs take turns; the table has the median of each.
 
     scripts/environment python benchmarks/cost.py [--duration S] [--rounds N] [--rate HZ]
+    scripts/environment python benchmarks/cost.py --nodes
+
+With ``--nodes`` a table says where the time of each node goes, in milliseconds a frame.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator
 import contextlib
 import itertools
+import json
 import os
 from pathlib import Path
 import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import cv2
@@ -39,9 +45,10 @@ from vision_msgs.msg import Detection2DArray
 
 SIZES = ((640, 480), (1280, 720))
 NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node')
-WARM_UP_FRAMES = 60
+WARM_UP_S = 3.0
 TIMEOUT_S = 60.0
 PASSES = 3  # after each other, twice a second
+PARTS = ('source', 'algorithm', 'conversion', 'publish', 'other')
 TICK_S = 1 / os.sysconf('SC_CLK_TCK')
 
 
@@ -61,10 +68,16 @@ def memory_mb(pid: int) -> float:
     return int(found[1]) / 1e3
 
 
-def programs(nodes: tuple[str, ...], one: bool, camera: tuple[str, ...]) -> list[list[str]]:
+def programs(nodes: tuple[str, ...], one: bool, camera: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the programs that run nodes, each with its arguments."""
     if one:
-        return [[*command('pipeline'), *nodes, *camera]]
-    return [[*command(name), *(camera if name == 'camera_node' else ())] for name in nodes]
+        return {'pipeline': [*nodes, *camera]}
+    return {name: list(camera if name == 'camera_node' else ()) for name in nodes}
+
+
+def camera_arguments(size: tuple[int, int], rate_hz: float) -> tuple[str, ...]:
+    return ('--ros-args', '-p', 'source:=synthetic', '-p', 'own_process:=false',
+            '-p', f'width:={size[0]}', '-p', f'height:={size[1]}', '-p', f'frame_rate:={rate_hz}')
 
 
 @contextlib.contextmanager
@@ -101,12 +114,13 @@ class Watcher:
     def _on_picture(self, _: bytes) -> None:
         self.pictures += 1
 
-    def until_frames(self, count: int) -> None:
+    def warm_up(self) -> None:
         deadline = time.monotonic() + TIMEOUT_S
-        while self.frames < count:
+        while not self.frames:
             if time.monotonic() > deadline:
-                raise SystemExit(f'expected {count} tracks in {TIMEOUT_S:g} s, got {self.frames}')
+                raise SystemExit(f'expected tracks within {TIMEOUT_S:g} s, got none')
             self._executor.spin_once(timeout_sec=0.1)
+        self.watch(WARM_UP_S)
 
     def watch(self, duration_s: float) -> None:
         end = time.monotonic() + duration_s
@@ -130,14 +144,13 @@ def measure(size: tuple[int, int], overlay: bool, one: bool, options: argparse.N
             ) -> dict[str, float]:
     """Return what one run costs."""
     nodes = (*NODES, 'overlay_node') if overlay else NODES
-    camera = ('--ros-args', '-p', 'source:=synthetic', '-p', 'own_process:=false',
-              '-p', f'width:={size[0]}', '-p', f'height:={size[1]}',
-              '-p', f'frame_rate:={options.rate}')
-    with own_domain(), running(programs(nodes, one, camera)) as pids:
+    started = programs(nodes, one, camera_arguments(size, options.rate))
+    with own_domain(), running([[*command(program), *arguments]
+                                for program, arguments in started.items()]) as pids:
         rclpy.init()
         watcher = Watcher(size, overlay)
         try:
-            watcher.until_frames(WARM_UP_FRAMES)
+            watcher.warm_up()
             everybody = [child for pid in pids for child in descendants(pid)]
             before, frames = sum(map(cpu_s, everybody)), watcher.frames
             pictures = watcher.pictures
@@ -157,14 +170,67 @@ def measure(size: tuple[int, int], overlay: bool, one: bool, options: argparse.N
             'rate_hz': frames / options.duration}
 
 
+def measure_nodes(size: tuple[int, int], one: bool, options: argparse.Namespace
+                  ) -> dict[str, Counter[str]]:
+    """Return milliseconds a frame of each part of each node, and of what belongs to none."""
+    spent: dict[str, Counter[str]] = {}
+    frames = options.duration * options.rate
+    started = programs((*NODES, 'overlay_node'), one, camera_arguments(size, options.rate))
+    with tempfile.TemporaryDirectory() as folder, own_domain():
+        files = [Path(folder, f'{program}.json') for program in started]
+        measured = Path(__file__).with_name('cost_of_nodes.py')
+        with running([[sys.executable, str(measured), str(file), '8', str(options.duration),
+                       program, *arguments]
+                      for file, (program, arguments) in zip(files, started.items(), strict=True)]):
+            rclpy.init()
+            watcher = Watcher(size, overlay=True)
+            try:
+                watcher.warm_up()
+                while not all(file.exists() and file.read_text() for file in files):
+                    watcher.watch(1.0)
+            finally:
+                watcher.close()
+                rclpy.try_shutdown()
+        for file, program in zip(files, started, strict=True):
+            found = json.loads(file.read_text())
+            threads = Counter(found['threads'])
+            for node, part, seconds in found['parts']:
+                part = part if part in PARTS else 'other'
+                spent.setdefault(node, Counter())[part] += 1e3 * seconds / frames
+                threads['camera' if node == 'camera_node' else 'executor'] -= seconds
+            if 'camera_node' in spent and threads['camera'] > 0:
+                spent['camera_node']['other'] += 1e3 * threads.pop('camera') / frames
+            spent[f'executor of {program}'] = Counter(
+                other=1e3 * (threads['executor'] + threads['MainThread']) / frames)
+            spent[f'middleware of {program}'] = Counter(other=1e3 * threads['middleware'] / frames)
+    return spent
+
+
+def print_nodes(options: argparse.Namespace) -> None:
+    for size, one in itertools.product(SIZES, (False, True)):
+        print(f'{size[0]}x{size[1]}, {"one process" if one else "a process for each node"}')
+        print(f'{"":42}' + ''.join(f'{part:>11}' for part in PARTS) + f'{"all, ms":>11}')
+        total: Counter[str] = Counter()
+        for name, parts in measure_nodes(size, one, options).items():
+            total += parts
+            print(f'{name:42}' + ''.join(f'{parts[part]:>11.2f}' for part in PARTS)
+                  + f'{parts.total():>11.2f}', flush=True)
+        print(f'{"all":42}' + ''.join(f'{total[part]:>11.2f}' for part in PARTS)
+              + f'{total.total():>11.2f}', flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--duration', type=float, default=20.0, metavar='S')
     parser.add_argument('--rounds', type=int, default=3, metavar='N')
     parser.add_argument('--rate', type=float, default=30.0, metavar='HZ')
+    parser.add_argument('--nodes', action='store_true', help='where the time of each node goes')
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    if options.nodes:
+        print_nodes(options)
+        return 0
     print(f'{"size":>9} {"overlay":>8} {"processes":>10} {"CPU ms":>7} {"pass ms":>8} '
           f'{"passes":>7} {"memory":>8} {"rate Hz":>8}', flush=True)
     for size, overlay in itertools.product(SIZES, (False, True)):

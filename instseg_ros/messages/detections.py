@@ -14,10 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .cdr import DetectionFields, Stamped
 from ..core.instances import Instances
 from ..errors import MessageError
 
 Types = Mapping[str, Any]
+_EXPECTED_CLASS = ('expected a class id in 0..255 as class_id of the first result of each detection, '
+                   'got none or something else')
 
 
 def instances_to_detections(types: Types, instances: Instances, header: Any,
@@ -78,20 +81,30 @@ def detections_to_instances(message: Any, labels: npt.NDArray[np.uint16]) -> Ins
     given = getattr(message, 'instances', None)
     if given is not None and np.may_share_memory(given.labels, labels):
         return given  # type: ignore[no-any-return]
-    oriented = np.array([(d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x,
-                          d.bbox.size_y, d.bbox.center.theta) for d in message.detections]
-                        ).reshape(-1, 5)
-    boxes, areas = _measured(labels, oriented)
+    fields = _fields(message)
+    boxes, areas = _measured(labels, fields.oriented_boxes)
     try:
         # bytes() refuses what is not in 0..255.
-        classes = np.frombuffer(bytes(int(d.results[0].hypothesis.class_id)
-                                      for d in message.detections), np.uint8)
-    except (IndexError, ValueError):
-        raise MessageError('expected a class id in 0..255 as class_id of the first result of '
-                           'each detection, got none or something else') from None
-    return Instances(labels, classes, areas,
-                     np.array([d.results[0].hypothesis.score for d in message.detections]),
-                     boxes, oriented)
+        classes = np.frombuffer(bytes(map(int, fields.class_ids)), np.uint8)
+    except ValueError:
+        raise MessageError(_EXPECTED_CLASS) from None
+    return Instances(labels, classes, areas, fields.scores, boxes, fields.oriented_boxes)
+
+
+def _fields(message: Any) -> DetectionFields:
+    """Return what a message holds, if it was not read in that form."""
+    if (fields := getattr(message, 'fields', None)) is not None:
+        return fields  # type: ignore[no-any-return]
+    found = message.detections
+    if not all(d.results for d in found):
+        raise MessageError(_EXPECTED_CLASS)
+    stamp = message.header.stamp
+    return DetectionFields(
+        Stamped(stamp.sec, stamp.nanosec, message.header.frame_id),
+        [d.results[0].hypothesis.class_id for d in found], [d.id for d in found],
+        np.array([d.results[0].hypothesis.score for d in found], np.float64),
+        np.array([(d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x,
+                   d.bbox.size_y, d.bbox.center.theta) for d in found], np.float64).reshape(-1, 5))
 
 
 def _measured(labels: npt.NDArray[np.uint16], oriented: npt.NDArray[np.float64]

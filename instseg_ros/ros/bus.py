@@ -4,7 +4,7 @@ Messages from node to node of one process, past the middleware.
 rclpy has no intra-process communication: even inside a process a message is written, sent, read
 and made into objects again. Here publishers hand what they publish to the subscriptions of their
 process themselves, and to the middleware only while somebody else subscribes. What they hand over
-is a message, or what one is made from when the middleware needs it (a method ``to_message``).
+is a message, or what becomes one when the middleware needs it (by a method ``serialized``).
 
 Publishers and subscriptions stay known to the middleware: tools see the same graph, and publishers
 of other processes are heard. What was sent to others comes back from the middleware too; it is
@@ -23,7 +23,6 @@ from instseg_ros.messages.stamps import serialized_stamp
 from rclpy.publisher import Publisher
 from rclpy.qos import (DurabilityPolicy, HistoryPolicy, qos_check_compatible, QoSCompatibility,
                        QoSProfile)
-from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
 MAX_WAITING = 2  # messages that may wait for a node that skips
@@ -58,14 +57,13 @@ class BusPublisher(Publisher[Any]):
         self.sent: deque[tuple[int, int]] = deque(maxlen=_SENT)
 
     def publish(self, msg: Any) -> None:
-        """Publish a message or what one is made from; it is not changed from then on."""
+        """Publish a message or what becomes one; it must not change from then on."""
         own = self.bus.deliver(self, msg) if self.bus else 0
         if not self.latched and self.get_subscription_count() <= own:
             return
-        message = msg if isinstance(msg, self.msg_type) else msg.to_message()
         if self.bus:
-            self.sent.append((message.header.stamp.sec, message.header.stamp.nanosec))
-        super().publish(message)
+            self.sent.append((msg.header.stamp.sec, msg.header.stamp.nanosec))
+        super().publish(msg if isinstance(msg, self.msg_type) else msg.serialized())
 
     def destroy(self) -> None:
         """Destroy the publisher."""
@@ -86,17 +84,20 @@ class Inbox:
         Returns whether to go on with the newest when more than :data:`MAX_WAITING` wait.
     skipped : callable
         Called with the number of messages that were skipped.
+    read : callable, optional
+        Reads messages of the middleware, where the subscription takes bytes.
     bus : Bus, optional
-        Where messages of the same process come from. The subscription then takes bytes, so that
-        little is lost where it takes what came over the bus already.
+        Where messages of the same process come from; needs ``read``.
 
     """
 
     def __init__(self, callback: Callable[[Any], None], skips: Callable[[], bool],
-                 skipped: Callable[[int], None], bus: Bus | None = None) -> None:
+                 skipped: Callable[[int], None], read: Callable[[bytes], Any] | None = None,
+                 bus: Bus | None = None) -> None:
         self._callback = callback
         self._skips = skips
         self._skipped = skipped
+        self._read = read
         self._bus = bus
         self.waiting: deque[Any] = deque()
         self.since = time.monotonic()
@@ -129,10 +130,8 @@ class Inbox:
                 self.subscription.msg_type, self.subscription.raw)
 
     def _take(self, message: Any) -> None:
-        if self._bus is None:
-            self.waiting.append(message)
-        elif not self._bus.has_delivered(self.topic, message):
-            self.waiting.append(deserialize_message(message, self.subscription.msg_type))
+        if self._bus is None or not self._bus.has_delivered(self.topic, message):
+            self.waiting.append(self._read(message) if self._read else message)
 
     def serve(self) -> None:
         """Call back with the message whose turn it is, if there is one."""

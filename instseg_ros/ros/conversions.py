@@ -8,7 +8,7 @@ padding and byte order honoured. Every other encoding goes to cv_bridge, where i
 from __future__ import annotations
 
 import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -18,10 +18,12 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from instseg_ros.core import Instances
 from instseg_ros.errors import MessageError
+from instseg_ros.messages import cdr
 from instseg_ros.messages import detections as messages
 from instseg_ros.messages.encodings import check_pixels, encode, ENCODINGS, unpack
 import numpy as np
 import numpy.typing as npt
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
@@ -107,11 +109,16 @@ class ArrayImage:
                    int(sys.byteorder == 'big'), pixels[0].nbytes,
                    np.ascontiguousarray(pixels).data.cast('B'))
 
-    def to_message(self) -> Image:
-        """Return the image as a message: one copy."""
-        return Image(header=self.header, height=self.height, width=self.width,
-                     encoding=self.encoding, is_bigendian=self.is_bigendian, step=self.step,
-                     data=as_bytes(self.data))
+    @classmethod
+    def read(cls, data: bytes) -> ArrayImage:
+        """Return a serialized sensor_msgs/Image; its data stay where they are."""
+        found = cdr.read_image(data)
+        return cls(**(found._asdict() | {'header': _header(found.header)}))
+
+    def serialized(self) -> bytes:
+        """Return the image as the middleware carries it."""
+        return cdr.write_image(self.header, self.height, self.width, self.encoding,
+                               self.is_bigendian, self.step, self.data)
 
 
 @dataclass(frozen=True)
@@ -134,14 +141,58 @@ class InstanceDetections:
     header: Header
     ids: Sequence[str] = ()
 
-    def to_message(self) -> Detection2DArray:
-        """Return the detections as a message."""
-        return instances_to_detections(self.instances, self.header, self.ids)
+    def serialized(self) -> bytes:
+        """Return the detections as the middleware carries them."""
+        return cdr.write_detections(self.instances, self.header, self.ids)
 
     @cached_property
     def detections(self) -> list[Any]:
         """The detections as a message has them."""
-        return list(self.to_message().detections)
+        return list(instances_to_detections(self.instances, self.header, self.ids).detections)
+
+
+@dataclass(frozen=True)
+class ReadDetections:
+    """Detections as they were read: their numbers in arrays."""
+
+    header: Header
+    fields: cdr.DetectionFields
+    data: bytes
+
+    @classmethod
+    def read(cls, data: bytes) -> ReadDetections:
+        """Return a serialized vision_msgs/Detection2DArray."""
+        fields = cdr.read_detections(data)
+        return cls(_header(fields.header), fields, data)
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each detection."""
+        return self.fields.ids
+
+    @cached_property
+    def detections(self) -> list[Any]:
+        """The detections as a message has them."""
+        return list(deserialize_message(self.data, Detection2DArray).detections)
+
+
+# What is read without rclpy, which makes an object of everything.
+READERS: dict[type, Callable[[bytes], Any]] = {
+    Image: ArrayImage.read, Detection2DArray: ReadDetections.read}
+
+
+def read_message(kind: type, data: bytes) -> Any:
+    """Return a message of a kind that was taken as bytes."""
+    if kind in READERS:
+        try:
+            return READERS[kind](data)
+        except cdr.OtherFormatError:
+            pass
+    return deserialize_message(data, kind)
+
+
+def _header(fields: cdr.Stamped) -> Header:
+    return Header(stamp=Time(sec=fields.sec, nanosec=fields.nanosec), frame_id=fields.frame_id)
 
 
 def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> Image:
@@ -163,7 +214,10 @@ def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> I
         The array does not have the encoding's dtype and channels.
 
     """
-    return ArrayImage.of(pixels, encoding, header).to_message()
+    check_pixels(pixels, encoding)
+    return Image(header=header, height=pixels.shape[0], width=pixels.shape[1], encoding=encoding,
+                 is_bigendian=sys.byteorder == 'big', step=pixels[0].nbytes,
+                 data=_to_bytes(pixels))
 
 
 def _to_bytes(pixels: npt.NDArray[Any]) -> array.array[int]:

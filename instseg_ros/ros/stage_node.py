@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import Any, Generic
 
 from instseg_ros.errors import MessageError
@@ -24,7 +25,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from .bus import Bus, BusPublisher, has_header, Inbox
-from .conversions import array_to_compressed, ArrayImage
+from .conversions import array_to_compressed, ArrayImage, read_message, READERS
 from .followers import PUBLISHERS, SUBSCRIBERS
 from .health import Health
 from .live_settings import LiveSettings, SettingsT
@@ -182,9 +183,10 @@ class StageNode(Node, Generic[SettingsT]):
                 'when_late to wait', subscription.topic_name)
 
         bus = self._bus if has_header(kind) and not raw else None
-        inbox = Inbox(callback if raw else guarded, skips, skipped, bus)
+        read = (partial(read_message, kind) if bus or kind in READERS and not raw else None)
+        inbox = Inbox(callback if raw else guarded, skips, skipped, read, bus)
         subscription = self.create_subscription(
-            kind, topic, inbox.on_message, copy(qos), raw=raw or bus is not None,
+            kind, topic, inbox.on_message, copy(qos), raw=raw or read is not None,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=mismatch))
         inbox.open(subscription)
