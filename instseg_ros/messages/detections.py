@@ -19,8 +19,8 @@ from ..core.instances import Instances
 from ..errors import MessageError
 
 Types = Mapping[str, Any]
-_EXPECTED_CLASS = ('expected a class id in 0..255 as class_id of the first result of each detection, '
-                   'got none or something else')
+_EXPECTED_CLASS = ('expected a class id in 0..255 as class_id of the first result of each '
+                   'detection, got none or something else')
 
 
 def instances_to_detections(types: Types, instances: Instances, header: Any,

@@ -37,7 +37,7 @@ def has_header(kind: type) -> bool:
     return next(iter(fields.values()), '') == 'std_msgs/Header'
 
 
-class BusPublisher(Publisher[Any]):
+class BusPublisher(Publisher):  # a generic type from Kilted on only
     """
     A publisher that hands messages to the subscriptions of its process itself.
 
@@ -102,7 +102,7 @@ class Inbox:
         self.waiting: deque[Any] = deque()
         self.since = time.monotonic()
 
-    def open(self, subscription: Subscription[Any]) -> None:
+    def open(self, subscription: Subscription) -> None:
         """Tell whose messages they are."""
         self.subscription = subscription
         self.topic = subscription.topic_name

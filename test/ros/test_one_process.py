@@ -19,7 +19,7 @@ NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node', 'overlay_n
 APART, TOGETHER = '/apart', '/robots/together'
 IMAGES = (topics.IMAGE, topics.MASK, topics.INSTANCE_MASK, topics.OVERLAY, topics.CLASSES)
 EVERYTHING = {
-    **{name: Image for name in IMAGES},
+    **dict.fromkeys(IMAGES, Image),
     **{f'{name}/compressed': CompressedImage for name in IMAGES},
     topics.CAMERA_INFO: CameraInfo, topics.LABEL_INFO: LabelInfo,
     topics.DETECTIONS: Detection2DArray, topics.TRACKS: Detection2DArray}
