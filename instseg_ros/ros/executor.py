@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 import threading
 from typing import Any
 
@@ -36,37 +36,41 @@ class Spinner:
     ----------
     executor : rclpy.executors.Executor
         What runs.
-    stopping : threading.Event
-        Ends it; set also when ROS is shut down by others, or a callback fails.
+    ended : callable
+        Called when it has ended: ROS was shut down by others, or a callback failed.
+
+    Attributes
+    ----------
+    failure : BaseException or None
+        What a callback has raised.
 
     """
 
-    def __init__(self, executor: Any, stopping: threading.Event) -> None:
+    def __init__(self, executor: Any, ended: Callable[[], None]) -> None:
         self._executor = executor
-        self._stopping = stopping
+        self._ended = ended
+        self._stopping = False
         self._thread = threading.Thread(target=self._spin, name='executor')
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
 
     def start(self) -> None:
         """Start to call back."""
         self._thread.start()
 
     def end(self) -> None:
-        """End, and raise what a callback has raised."""
-        self._stopping.set()
+        """End the thread, if it has begun."""
+        self._stopping = True
         if self._thread.is_alive():
             self._executor.create_task(lambda: None)  # wakes it
             self._thread.join()
-        if self._failure and sys.exc_info()[0] is None:
-            raise self._failure
 
     def _spin(self) -> None:
         try:
-            while not self._stopping.is_set() and rclpy.ok():
+            while not self._stopping and rclpy.ok():
                 self._executor.spin_once(timeout_sec=_LONG_S)
         except ExternalShutdownException:
             pass
         except BaseException as error:
-            self._failure = error
+            self.failure = error
         finally:
-            self._stopping.set()
+            self._ended()

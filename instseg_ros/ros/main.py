@@ -6,10 +6,10 @@ import gc
 from importlib import import_module
 from itertools import takewhile
 import os
+from queue import SimpleQueue
 import re
 import signal
 import sys
-import threading
 from typing import Any
 
 _NODES = {'camera_node': 'CameraNode',
@@ -100,14 +100,15 @@ def _run(*names: str) -> int:
         rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     except Exception as error:  # of its C library, which has no public names
         sys.exit(f'{names[0]}: {_refusal(error)}')
-    stopping = threading.Event()
+    # Not an Event: a second signal while the first one is heard would find its lock taken.
+    stop: SimpleQueue[None] = SimpleQueue()
     for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, lambda *_: stopping.set())
+        signal.signal(ending, lambda *_: stop.put(None))
     executor = new_executor()
     # A single node has nobody to hand messages to.
     bus = Bus(executor) if len(names) > 1 else None
     nodes: list[Any] = []
-    spinner = Spinner(executor, stopping)
+    spinner = Spinner(executor, lambda: stop.put(None))
     try:
         # The camera last: it begins at once.
         for kind in reversed(classes):
@@ -119,10 +120,12 @@ def _run(*names: str) -> int:
         gc.collect()
         gc.freeze()
         spinner.start()
-        stopping.wait()
+        stop.get()
     finally:
         spinner.end()
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
+    if spinner.failure:
+        raise spinner.failure
     return 0
