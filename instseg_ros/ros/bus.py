@@ -51,6 +51,7 @@ class BusPublisher(Publisher):  # a generic type from Kilted on only
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.bus: Bus | None = None
+        self.full_name = self.topic_name
         self.since = time.monotonic()
         self.latched = self.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         self.kept: deque[Any] = deque(maxlen=_depth(self.qos_profile))
@@ -145,7 +146,7 @@ class Inbox:
 
     def fits(self, publisher: BusPublisher) -> bool:
         """Whether the middleware connects it with a publisher."""
-        return (publisher.topic == self.topic
+        return (publisher.full_name == self.topic
                 and publisher.msg_type is self.subscription.msg_type
                 and qos_check_compatible(publisher.qos_profile, self.subscription.qos_profile)[0]
                 != QoSCompatibility.ERROR)
@@ -179,7 +180,7 @@ class Bus:
     def join(self, publisher: BusPublisher) -> None:
         """Take in a publisher."""
         with self._lock:
-            publisher.bus, publisher.topic = self, publisher.topic_name
+            publisher.bus = self
             self._publishers.append(publisher)
             self._match()
 
@@ -235,7 +236,7 @@ class Bus:
         """Return whether a serialized message is one that this process sent itself."""
         stamp = serialized_stamp(data)
         with self._lock:
-            return any(stamp in p.sent for p in self._publishers if p.topic == topic)
+            return any(stamp in p.sent for p in self._publishers if p.full_name == topic)
 
     def _put(self, inbox: Inbox, message: Any) -> None:
         inbox.waiting.append(message)
