@@ -8,7 +8,7 @@ is a message, or what becomes one when the middleware needs it (by a method ``se
 
 Publishers and subscriptions stay known to the middleware: tools see the same graph, and publishers
 of other processes are heard. What was sent to others comes back from the middleware too; it is
-known by its stamp, since message infos have no publisher in Jazzy and the EventsExecutor has none.
+known by its stamp: Jazzy does not say who published, and the EventsExecutor hands that to nobody.
 """
 
 from __future__ import annotations
