@@ -20,7 +20,7 @@ import threading
 import time
 from typing import Any
 
-from instseg_ros.ros import bus, conversions, main, stage_node
+from instseg_ros.ros import bus, conversions, health, main, stage_node
 from instseg_ros.ros.camera_node import CameraNode
 
 # What is measured, and what each is called; the functions are looked for in the nodes' modules.
@@ -35,6 +35,7 @@ class Stopwatches:
 
     def __init__(self) -> None:
         self.spent: Counter[tuple[str, str]] = Counter()
+        self.frames: Counter[str] = Counter()  # that each node has processed
         self.running = False
         self._local = threading.local()
 
@@ -82,6 +83,13 @@ def put_in(watches: Stopwatches) -> None:
                                 (bus.BusPublisher, 'publish', 'publish')):
         setattr(owner, method, watches.timed(what, getattr(owner, method)))
 
+    count_frame = health.Health.frame
+
+    def counted_frame(self: Any, stamp_ns: int) -> None:
+        count_frame(self, stamp_ns)
+        watches.frames[self._node.get_name()] += watches.running
+
+    health.Health.frame = counted_frame  # type: ignore[method-assign]
     request, publish_captures = stage_node.StageNode.request, CameraNode._publish_captures
 
     def measured_request(node: Any, kind: type, topic: str, callback: Any, *others: Any,
@@ -120,7 +128,8 @@ def run(file: str, warm_up_s: float, duration_s: float, program: str) -> int:
         watches.running = False
         used = {name: t - before.get(name, 0.0) for name, t in thread_times().items()}
         Path(file).write_text(json.dumps({
-            'threads': used, 'parts': [(*key, s) for key, s in watches.spent.items()]}))
+            'threads': used, 'frames': watches.frames,
+            'parts': [(*key, s) for key, s in watches.spent.items()]}))
 
     threading.Thread(target=measure, daemon=True, name='measure').start()
     return int(getattr(main, program)())
