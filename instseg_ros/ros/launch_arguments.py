@@ -86,7 +86,8 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
             'instance_segmentation_node', 'tracker_node', 'scene_node')),
         # What only the recorder subscribes to: it is there when these are.
         *(RECORDED_FIRST if given['record'] == 'true' else ())])
-    if (source := given[camera['source']]) and is_played(source):
+    source = given[camera['source']]
+    if source and is_played(source) and 'instance_segmentation_node' in programs:
         # Every mask of a recording counts.
         chosen['instance_segmentation_node']['when_late'] = 'wait'
     namespace = absolute_namespace(given)
