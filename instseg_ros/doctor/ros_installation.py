@@ -46,7 +46,7 @@ def ros(machine: Machine) -> Iterator[Finding]:
     if distro in _TOO_OLD:
         yield Finding('ROS 2', FAIL, f'{distro} is too old: Jazzy or newer is needed',
                       f'source /opt/ros/{usable[-1]}/setup.bash in a new terminal' if usable else
-                      'install Jazzy or Kilted, or use the container ros:jazzy')
+                      'install Lyrical, Kilted or Jazzy, or use the container ros:jazzy')
         return
     sourced = {found for prefix in machine.environment.get('AMENT_PREFIX_PATH', '').split(':')
                for found in re.findall(r'^/opt/ros/(\w+)/?$', prefix)}

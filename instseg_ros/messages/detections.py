@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .cdr import DetectionFields, Stamped
 from ..core.instances import Instances
 from ..errors import MessageError
 
 Types = Mapping[str, Any]
+_EXPECTED_CLASS = ('expected a class id in 0..255 as class_id of the first result of each '
+                   'detection, got none or something else')
 
 
 def instances_to_detections(types: Types, instances: Instances, header: Any,
@@ -64,7 +68,7 @@ def detections_to_instances(message: Any, labels: npt.NDArray[np.uint16]) -> Ins
     Parameters
     ----------
     message : vision_msgs/Detection2DArray
-        One detection per label.
+        One detection per label. What still has these instances is not measured again.
     labels : ndarray of shape (H, W), uint16
         The instance mask.
 
@@ -74,32 +78,78 @@ def detections_to_instances(message: Any, labels: npt.NDArray[np.uint16]) -> Ins
         Mask and detections do not belong together, or a class id is not a number.
 
     """
+    given = getattr(message, 'instances', None)
+    if given is not None and np.may_share_memory(given.labels, labels):
+        return given  # type: ignore[no-any-return]
+    fields = _fields(message)
+    boxes, areas = _measured(labels, fields.oriented_boxes)
+    try:
+        # bytes() refuses what is not in 0..255.
+        classes = np.frombuffer(bytes(map(int, fields.class_ids)), np.uint8)
+    except ValueError:
+        raise MessageError(_EXPECTED_CLASS) from None
+    return Instances(labels, classes, areas, fields.scores, boxes, fields.oriented_boxes)
+
+
+def _fields(message: Any) -> DetectionFields:
+    """Return what a message holds, if it was not read in that form."""
+    if (fields := getattr(message, 'fields', None)) is not None:
+        return fields  # type: ignore[no-any-return]
+    found = message.detections
+    if not all(d.results for d in found):
+        raise MessageError(_EXPECTED_CLASS)
+    stamp = message.header.stamp
+    return DetectionFields(
+        Stamped(stamp.sec, stamp.nanosec, message.header.frame_id),
+        [d.results[0].hypothesis.class_id for d in found], [d.id for d in found],
+        np.array([d.results[0].hypothesis.score for d in found], np.float64),
+        np.array([(d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x,
+                   d.bbox.size_y, d.bbox.center.theta) for d in found], np.float64).reshape(-1, 5))
+
+
+def _measured(labels: npt.NDArray[np.uint16], oriented: npt.NDArray[np.float64]
+              ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """
+    Return the boxes and areas of all labels, (N, 4) and (N,); MessageError where N do not fit.
+
+    Each label is looked for around its oriented box, which is faster than to search the whole
+    image; where pixels are left over then, or a label has none, that is done after all.
+    """
+    count = len(oriented)
+    boxes, areas = np.zeros((count, 4), np.int32), np.zeros(count, np.int64)
+    places = _around(oriented, labels.shape)
+    for k, (x0, y0, x1, y1) in enumerate(places):
+        inside = labels[y0:y1, x0:x1] == k + 1
+        areas[k] = np.count_nonzero(inside)
+        x, y, width, height = cv2.boundingRect(inside.view(np.uint8)) if areas[k] else (0,) * 4
+        boxes[k] = x0 + x, y0 + y, x0 + x + width, y0 + y + height
+    if areas.all() and areas.sum() == np.count_nonzero(labels):
+        return boxes, areas
     # Not above: SciPy takes a quarter of a second, which those who only write can save.
     from scipy import ndimage
 
-    count = len(message.detections)
     highest = int(labels.max())
     if highest != count:
         raise MessageError(f'expected an instance mask with labels up to {count}, one for each '
                            f'detection of the same stamp, got {highest}')
-    boxes, areas = np.zeros((count, 4), np.int32), np.zeros(count, np.int64)
     for k, found in enumerate(ndimage.find_objects(labels, count)):
+        boxes[k], areas[k] = 0, 0
         if found is not None:
             rows, columns = found
             boxes[k] = columns.start, rows.start, columns.stop, rows.stop
             areas[k] = np.count_nonzero(labels[found] == k + 1)
-    oriented = np.array([(d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x,
-                          d.bbox.size_y, d.bbox.center.theta) for d in message.detections])
-    try:
-        # bytes() refuses what is not in 0..255.
-        classes = np.frombuffer(bytes(int(d.results[0].hypothesis.class_id)
-                                      for d in message.detections), np.uint8)
-    except (IndexError, ValueError):
-        raise MessageError('expected a class id in 0..255 as class_id of the first result of '
-                           'each detection, got none or something else') from None
-    return Instances(labels, classes, areas,
-                     np.array([d.results[0].hypothesis.score for d in message.detections]),
-                     boxes, oriented.reshape(-1, 5))
+    return boxes, areas
+
+
+def _around(oriented: npt.NDArray[np.float64], shape: tuple[int, ...]) -> list[list[int]]:
+    """Return a box around each oriented box, in pixels inside the frame: x0, y0, x1, y1."""
+    cx, cy, width, height, theta = oriented.T
+    cosine, sine = np.abs(np.cos(theta)), np.abs(np.sin(theta))
+    half_x = (width * cosine + height * sine) / 2 + 1
+    half_y = (width * sine + height * cosine) / 2 + 1
+    limits = np.array([shape[1], shape[0]] * 2)
+    edges = np.stack([cx - half_x, cy - half_y, cx + half_x + 1, cy + half_y + 1], axis=1)
+    return np.nan_to_num(edges).clip(0, limits).astype(int).tolist()
 
 
 def label_info(types: Types, names: Mapping[int, str], header: Any) -> Any:
@@ -120,6 +170,12 @@ def id_texts(ids: npt.NDArray[np.int64]) -> list[str]:
     return [str(i) if i else '' for i in ids.tolist()]
 
 
+def texts_of_ids(message: Any) -> Sequence[str]:
+    """Return the id of each detection of a Detection2DArray, '' where there is none."""
+    given = getattr(message, 'ids', None)
+    return [d.id for d in message.detections] if given is None else given
+
+
 def track_ids(message: Any) -> npt.NDArray[np.int64]:
     """
     Return the ids of the tracks in a vision_msgs/Detection2DArray, 0 where there is none.
@@ -131,7 +187,7 @@ def track_ids(message: Any) -> npt.NDArray[np.int64]:
 
     """
     try:
-        return np.array([int(d.id or 0) for d in message.detections], np.int64)
+        return np.array([int(i or 0) for i in texts_of_ids(message)], np.int64)
     except (ValueError, OverflowError):
         raise MessageError('expected track ids that are numbers, as tracker_node gives them, got '
                            'others') from None

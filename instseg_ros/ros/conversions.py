@@ -8,6 +8,9 @@ padding and byte order honoured. Every other encoding goes to cv_bridge, where i
 from __future__ import annotations
 
 import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 import sys
 from typing import Any
@@ -15,10 +18,12 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from instseg_ros.core import Instances
 from instseg_ros.errors import MessageError
+from instseg_ros.messages import cdr
 from instseg_ros.messages import detections as messages
 from instseg_ros.messages.encodings import check_pixels, encode, ENCODINGS, unpack
 import numpy as np
 import numpy.typing as npt
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
@@ -80,6 +85,116 @@ def image_to_array(message: Image, encoding: str) -> npt.NDArray[Any]:
                            f'does not convert: {error}') from error
 
 
+@dataclass(frozen=True)
+class ArrayImage:
+    """
+    An image message whose data is still an array: nothing is copied between nodes of a process.
+
+    The fields are those of sensor_msgs/Image.
+    """
+
+    header: Header
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: memoryview
+
+    @classmethod
+    def of(cls, pixels: npt.NDArray[Any], encoding: str, header: Header) -> ArrayImage:
+        """Return an array as an image; arguments and errors as of :func:`array_to_image`."""
+        check_pixels(pixels, encoding)
+        return cls(header, pixels.shape[0], pixels.shape[1], encoding,
+                   int(sys.byteorder == 'big'), pixels[0].nbytes,
+                   np.ascontiguousarray(pixels).data.cast('B'))
+
+    @classmethod
+    def read(cls, data: bytes) -> ArrayImage:
+        """Return a serialized sensor_msgs/Image; its data stay where they are."""
+        found = cdr.read_image(data)
+        return cls(**(found._asdict() | {'header': _header(found.header)}))
+
+    def serialized(self) -> bytes:
+        """Return the image as the middleware carries it."""
+        return cdr.write_image(self.header, self.height, self.width, self.encoding,
+                               self.is_bigendian, self.step, self.data)
+
+
+@dataclass(frozen=True)
+class InstanceDetections:
+    """
+    Detections that are still instances: nothing is converted between nodes of a process.
+
+    Attributes
+    ----------
+    instances : Instances
+        The instances of a frame.
+    header : std_msgs.msg.Header
+        Stamp and frame of the mask they came from.
+    ids : sequence of str
+        Track id of each instance, '' where there is none.
+
+    """
+
+    instances: Instances
+    header: Header
+    ids: Sequence[str] = ()
+
+    def serialized(self) -> bytes:
+        """Return the detections as the middleware carries them."""
+        return cdr.write_detections(self.instances, self.header, self.ids)
+
+    @cached_property
+    def detections(self) -> list[Any]:
+        """The detections as a message has them."""
+        return list(instances_to_detections(self.instances, self.header, self.ids).detections)
+
+
+@dataclass(frozen=True)
+class ReadDetections:
+    """Detections as they were read: their numbers in arrays."""
+
+    header: Header
+    fields: cdr.DetectionFields
+    data: bytes
+
+    @classmethod
+    def read(cls, data: bytes) -> ReadDetections:
+        """Return a serialized vision_msgs/Detection2DArray."""
+        fields = cdr.read_detections(data)
+        return cls(_header(fields.header), fields, data)
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each detection."""
+        return self.fields.ids
+
+    @cached_property
+    def detections(self) -> list[Any]:
+        """The detections as a message has them."""
+        return list(deserialize_message(self.data, Detection2DArray).detections)
+
+
+# What is read without rclpy, which makes an object of everything.
+READERS: dict[type, Callable[[bytes], Any]] = {
+    Image: ArrayImage.read, Detection2DArray: ReadDetections.read}
+
+
+def read_message(kind: type, data: bytes) -> Any:
+    """Return a message of a kind that was taken as bytes."""
+    if kind in READERS:
+        try:
+            return READERS[kind](data)
+        except cdr.OtherFormatError:
+            pass
+    return deserialize_message(data, kind)
+
+
+def _header(fields: cdr.Stamped) -> Header:
+    return Header(stamp=Time(sec=fields.sec, nanosec=fields.nanosec), frame_id=fields.frame_id)
+
+
 def array_to_image(pixels: npt.NDArray[Any], encoding: str, header: Header) -> Image:
     """
     Return an array as an image message: one copy.
@@ -138,8 +253,8 @@ def array_to_compressed(pixels: npt.NDArray[Any], encoding: str, header: Header,
                            data=_to_bytes(encode(pixels, jpeg_quality)))
 
 
-def instances_to_detections(instances: Instances, header: Header,
-                            ids: list[str] | None = None) -> Detection2DArray:
+def instances_to_detections(instances: Instances, header: Header, ids: Sequence[str] = ()
+                            ) -> Detection2DArray:
     """
     Return instances as detections: label k is entry k - 1.
 
@@ -149,7 +264,7 @@ def instances_to_detections(instances: Instances, header: Header,
         The instances of a frame.
     header : std_msgs.msg.Header
         Stamp and frame of the mask they came from.
-    ids : list of str, optional
+    ids : sequence of str, optional
         Track id of each instance; '' where absent.
 
     """

@@ -62,9 +62,9 @@ class Health:
         self._stamp_ns = stamp_ns
         self._recent.append(time.monotonic())
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, times: int = 1) -> None:
         """Count an event, shown in /diagnostics under its name."""
-        self._counts[what] = self._counts.get(what, 0) + 1
+        self._counts[what] = self._counts.get(what, 0) + times
 
     def refuse(self, why: str, stamp_ns: int, topic: str) -> None:
         """Count a message that cannot be used, and say which it is and why."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 from instseg_ros.core.class_names import VOC_NAMES
 from instseg_ros.core.segmentation.debug_view import debug_view
@@ -15,17 +17,25 @@ import numpy.typing as npt
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from .conversions import instances_to_detections
+from .conversions import InstanceDetections
 from .stage_node import ImagePublisher, LATCHED, StageNode
 
 DEBUG_IMAGES = ('distance', 'cores', 'basins', 'merged', 'mosaic')
 
 
 class InstanceSegmentationNode(StageNode[SegmentationSettings]):
-    """Subscribes to the semantic mask; publishes detections and the instance mask."""
+    """
+    Subscribes to the semantic mask; publishes detections and the instance mask.
 
-    def __init__(self) -> None:
-        super().__init__('instance_segmentation_node', SegmentationSettings)
+    Parameters
+    ----------
+    **options
+        As for :class:`StageNode`.
+
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('instance_segmentation_node', SegmentationSettings, **options)
         self._segmenter = Segmenter(self.settings)
         self._stamp_ns = 0
         self._stamps = LateStamps()
@@ -35,7 +45,8 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         self._debug = {name: ImagePublisher(self, f'{topics.DEBUG}/{name}', 'bgr8')
                        for name in DEBUG_IMAGES}
         self._labels = self.request(LabelInfo, topics.LABEL_INFO, self._on_names, LATCHED)
-        self._masks = self.request(Image, topics.MASK, self._on_mask)
+        self._masks = self.request(Image, topics.MASK, self._on_mask,
+                                   skips=lambda: self.settings.when_late == 'skip')
         self.report_unknown_parameters()
 
     def _on_names(self, message: LabelInfo) -> None:
@@ -50,7 +61,7 @@ class InstanceSegmentationNode(StageNode[SegmentationSettings]):
         instances = self._segmenter.update(mask, self._stamp_ns)
         # The image first: subscribers take it in while the detections are still written.
         self._mask.publish(instances.labels, message.header)
-        self._detections.publish(instances_to_detections(instances, message.header))
+        self._detections.publish(InstanceDetections(instances, message.header))
         self._mask.publish_compressed(instances.labels, message.header)
         if settings.config_mode:
             self._publish_debug(mask, settings, instances, message)

@@ -10,6 +10,7 @@ from pathlib import Path
 import tempfile
 from typing import Any
 
+from instseg_ros.cameras.camera import is_played
 from instseg_ros.errors import SettingsError
 
 from ..messages import topics
@@ -85,6 +86,10 @@ def ros_arguments(given: Mapping[str, str], camera: Mapping[str, str],
             'instance_segmentation_node', 'tracker_node', 'scene_node')),
         # What only the recorder subscribes to: it is there when these are.
         *(RECORDED_FIRST if given['record'] == 'true' else ())])
+    source = given[camera['source']]
+    if source and is_played(source) and 'instance_segmentation_node' in programs:
+        # Every mask of a recording counts.
+        chosen['instance_segmentation_node']['when_late'] = 'wait'
     namespace = absolute_namespace(given)
     sections = {f'{namespace}/{node}': {'ros__parameters': parameters}
                 for node, parameters in chosen.items() if parameters}

@@ -6,10 +6,10 @@ import gc
 from importlib import import_module
 from itertools import takewhile
 import os
+from queue import SimpleQueue
 import re
 import signal
 import sys
-import threading
 from typing import Any
 
 _NODES = {'camera_node': 'CameraNode',
@@ -82,9 +82,10 @@ def _run(*names: str) -> int:
     import scipy.ndimage  # noqa: F401  (core asks for it when it is needed: amid a frame)
     try:
         import rclpy
-        import rclpy.executors
         import rclpy.signals
 
+        from .bus import Bus
+        from .executor import new_executor, Spinner
         from .transport import transport_variables
     except ImportError as error:
         sys.exit(f'{names[0]} needs ROS 2, which is not here ({error}): source its setup file, '
@@ -99,26 +100,32 @@ def _run(*names: str) -> int:
         rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     except Exception as error:  # of its C library, which has no public names
         sys.exit(f'{names[0]}: {_refusal(error)}')
-    stopping = threading.Event()
+    # Not an Event: a second signal while the first one is heard would find its lock taken.
+    stop: SimpleQueue[None] = SimpleQueue()
     for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, lambda *_: stopping.set())
-    executor = rclpy.executors.SingleThreadedExecutor()
+        signal.signal(ending, lambda *_: stop.put(None))
+    executor = new_executor()
+    # A single node has nobody to hand messages to.
+    bus = Bus(executor) if len(names) > 1 else None
     nodes: list[Any] = []
+    spinner = Spinner(executor, lambda: stop.put(None))
     try:
-        for kind in classes:
+        # The camera last: it begins at once.
+        for kind in reversed(classes):
             # Those that start after the camera are the ones that it waits for.
             options = {'followers': names[1:]} if kind.__name__ == 'CameraNode' else {}
-            nodes.append(kind(**options))
+            nodes.append(kind(bus=bus, **options))
             executor.add_node(nodes[-1])
         # What was imported stays: searching it for garbage again and again costs frames 20 ms.
         gc.collect()
         gc.freeze()
-        while not stopping.is_set() and rclpy.ok():
-            executor.spin_once(timeout_sec=0.1)
-    except rclpy.executors.ExternalShutdownException:
-        pass
+        spinner.start()
+        stop.get()
     finally:
+        spinner.end()
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
+    if spinner.failure:
+        raise spinner.failure
     return 0

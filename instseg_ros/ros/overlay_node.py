@@ -12,7 +12,8 @@ from instseg_ros.core.scene import SceneSettings
 from instseg_ros.core.scene.drawing import Counts, draw_scene
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
-from instseg_ros.messages.detections import class_names, detections_to_instances
+from instseg_ros.messages.detections import (class_names, detections_to_instances,
+                                             texts_of_ids)
 from instseg_ros.messages.encodings import read_mask
 from instseg_ros.messages.scene import is_latched, topics_of
 from instseg_ros.messages.stamps import seconds, stamp_ns, StampPairing
@@ -27,10 +28,18 @@ from .stage_node import ImagePublisher, LATCHED, REQUESTED, StageNode
 
 
 class OverlayNode(StageNode[OverlaySettings]):
-    """Draws tracks into frames; listens to them only while somebody looks."""
+    """
+    Draws tracks into frames; listens to them only while somebody looks.
 
-    def __init__(self) -> None:
-        super().__init__('overlay_node', OverlaySettings)
+    Parameters
+    ----------
+    **options
+        As for :class:`StageNode`.
+
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('overlay_node', OverlaySettings, **options)
         self._names: dict[int, str] = {}
         self._sizes: tuple[Any, ...] = ()  # of masks that are smaller or larger than their frames
         self._apart = False  # whether frames and masks had other stamps
@@ -114,8 +123,7 @@ class OverlayNode(StageNode[OverlaySettings]):
         if frame.shape[:2] != instances.labels.shape:
             self._say_sizes(image, mask)
             instances = enlarge(instances, (image.width, image.height))
-        drawn = draw_overlay(frame, instances, [d.id for d in tracks.detections], self._names,
-                             settings)
+        drawn = draw_overlay(frame, instances, texts_of_ids(tracks), self._names, settings)
         if settings.show_scene:
             draw_scene(drawn, self._scene, self._counts, settings.font_scale)
         self._overlay.publish(drawn, mask.header)

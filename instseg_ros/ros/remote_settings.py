@@ -43,6 +43,7 @@ class RemoteSettings(Generic[SettingsT]):
         self._kind = kind
         self._changed = changed
         self._current: SettingsT | None = None
+        self._early: dict[str, Any] = {}  # changes that were heard before the first answer
         self._remote = f'{node.get_namespace().rstrip("/")}/{remote}'
         self._names = list(kind().parameters())
         self._events = ParameterEventHandler(node)
@@ -60,7 +61,8 @@ class RemoteSettings(Generic[SettingsT]):
     def _on_answer(self, answer: Future) -> None:
         values = answer.result().values if answer.result() else []
         if len(values) == len(self._names):
-            self._take(zip(self._names, map(parameter_value_to_python, values), strict=True))
+            answered = dict(zip(self._names, map(parameter_value_to_python, values), strict=True))
+            self._take((answered | self._early).items())
 
     def _on_event(self, event: ParameterEvent) -> None:
         if event.node == self._remote:
@@ -71,6 +73,12 @@ class RemoteSettings(Generic[SettingsT]):
     def _take(self, changes: Iterable[tuple[str, Any]]) -> None:
         # An empty list has no type in ROS, and arrives as no value.
         values = {name: () if value is None else value for name, value in changes}
+        if self._current is None:
+            # A few of the values, with defaults for the others, would be no settings of the node.
+            self._early.update(values)
+            if not set(self._names) <= self._early.keys():
+                return
+            values = self._early
         try:
             settings = (self._current or self._kind()).changed(**values)
         except SettingsError:

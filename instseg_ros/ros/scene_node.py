@@ -11,7 +11,8 @@ from instseg_ros.core.scene import Event, Scene, SceneSettings
 from instseg_ros.core.scene.heatmap import Heatmap
 from instseg_ros.errors import MessageError
 from instseg_ros.messages import topics
-from instseg_ros.messages.detections import class_names, detections_to_instances, track_ids
+from instseg_ros.messages.detections import (class_names, detections_to_instances,
+                                             texts_of_ids, track_ids)
 from instseg_ros.messages.scene import ARRAY, COUNT, is_latched, SceneMessages, topics_of
 from instseg_ros.messages.stamps import stamp_ns, StampPairing
 from instseg_ros.recordings.event_recorder import EventRecorder
@@ -190,7 +191,7 @@ class SceneNode(StageNode[SceneSettings]):
         ids = track_ids(tracks)
         selected, events = self._scene.update(instances, ids, stamp, _places(tracks, objects))
         for topic, message in self._messages.of(
-                settings, selected, events, instances, [d.id for d in tracks.detections],
+                settings, selected, events, instances, texts_of_ids(tracks),
                 tracks.header):
             self._topics[topic].publish(message)
             if self._recorder:
@@ -229,7 +230,7 @@ def _places(tracks: Detection2DArray, objects: Detection3DArray | None
         return None
     known = {d.id: (d.bbox.center.position.x, d.bbox.center.position.y)
              for d in objects.detections if d.id}
-    return np.array([known.get(d.id, (np.nan, np.nan)) for d in tracks.detections],
+    return np.array([known.get(i, (np.nan, np.nan)) for i in texts_of_ids(tracks)],
                     np.float64).reshape(-1, 2)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
+from functools import partial
 from typing import Any, Generic
 
 from instseg_ros.errors import MessageError
@@ -22,7 +24,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from .conversions import array_to_compressed, array_to_image
+from .bus import Bus, BusPublisher, has_header, Inbox
+from .conversions import array_to_compressed, ArrayImage, read_message, READERS
 from .followers import PUBLISHERS, SUBSCRIBERS
 from .health import Health
 from .live_settings import LiveSettings, SettingsT
@@ -45,17 +48,21 @@ class StageNode(Node, Generic[SettingsT]):
         Node name.
     kind : type
         The settings class of the stage.
+    bus : Bus, optional
+        Carries messages between the nodes of a process.
     **options
         As for :class:`rclpy.node.Node`.
 
     """
 
-    def __init__(self, name: str, kind: type[SettingsT], **options: Any) -> None:
+    def __init__(self, name: str, kind: type[SettingsT], bus: Bus | None = None,
+                 **options: Any) -> None:
         super().__init__(name, **options)
+        self._bus = bus
         self.health = Health(self)
         self.health.connections = self.connections
         self._outputs: list[Publisher] = []
-        self._inputs: list[Subscription] = []
+        self._inputs: dict[Subscription, Inbox] = {}
         self.live = LiveSettings(self, kind, self.health.problem)
         self._events = self.create_publisher(
             ParameterEvent, '/parameter_events', qos_profile_parameter_events,
@@ -122,6 +129,13 @@ class StageNode(Node, Generic[SettingsT]):
                 and parameter.get_parameter_value()
                 == self.get_parameter(parameter.name).get_parameter_value())
 
+    def destroy_node(self) -> None:
+        """Take no more messages, then destroy the node."""
+        for inbox in self._inputs.values():
+            inbox.close()
+        self._inputs = {}
+        super().destroy_node()
+
     def offer(self, kind: type, topic: str, qos: QoSProfile = OFFERED,
               matched: Callable[[Any], None] | None = None) -> Publisher:
         """Create a publisher that can be overridden and that reports QoS mismatches."""
@@ -132,17 +146,22 @@ class StageNode(Node, Generic[SettingsT]):
                 publisher.topic_name)
 
         publisher = self.create_publisher(
-            kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            kind, topic, copy(qos), publisher_class=BusPublisher,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=PublisherEventCallbacks(incompatible_qos=mismatch, matched=matched))
         self._outputs.append(publisher)
+        if self._bus and has_header(kind):
+            self._bus.join(publisher)
         return publisher
 
     def request(self, kind: type, topic: str, callback: Callable[[Any], None],
-                qos: QoSProfile = REQUESTED, raw: bool = False) -> Subscription:
+                qos: QoSProfile = REQUESTED, raw: bool = False,
+                skips: Callable[[], bool] = lambda: False) -> Subscription:
         """
         Create a subscription whose callback survives bad input; it is reported instead.
 
-        With ``raw`` the callback gets messages as bytes.
+        With ``raw`` the callback gets messages as bytes. Where ``skips`` returns true, it gets the
+        newest message when more than two wait.
         """
         def mismatch(event: Any) -> None:
             self.health.problem(
@@ -156,16 +175,27 @@ class StageNode(Node, Generic[SettingsT]):
             except MessageError as error:
                 self.health.refuse(str(error), stamp_ns(message), subscription.topic_name)
 
+        def skipped(count: int) -> None:
+            self.health.count('skipped messages', count)
+            self.health.problem(
+                f'expected this node to keep up with its input, got {count + 1} messages that '
+                'waited: all but the newest were skipped; ask for fewer or smaller masks, or set '
+                'when_late to wait', subscription.topic_name)
+
+        bus = self._bus if has_header(kind) and not raw else None
+        read = (partial(read_message, kind) if bus or kind in READERS and not raw else None)
+        inbox = Inbox(callback if raw else guarded, skips, skipped, read, bus)
         subscription = self.create_subscription(
-            kind, topic, callback if raw else guarded, qos, raw=raw,
+            kind, topic, inbox.on_message, copy(qos), raw=raw or read is not None,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=mismatch))
-        self._inputs.append(subscription)
+        inbox.open(subscription)
+        self._inputs[subscription] = inbox
         return subscription
 
     def dismiss(self, subscription: Subscription) -> None:
         """End a subscription that `request` made."""
-        self._inputs.remove(subscription)
+        self._inputs.pop(subscription).close()
         self.destroy_subscription(subscription)
 
 
@@ -197,9 +227,9 @@ class ImagePublisher:
                     or self._compressed.get_subscription_count())
 
     def publish(self, pixels: npt.NDArray[np.generic], header: Header) -> None:
-        """Publish the raw image."""
+        """Publish the raw image; the pixels are not changed from then on."""
         if self._raw.get_subscription_count():
-            self._raw.publish(array_to_image(pixels, self._encoding, header))
+            self._raw.publish(ArrayImage.of(pixels, self._encoding, header))
 
     def publish_compressed(self, pixels: npt.NDArray[np.generic], header: Header,
                            jpeg_quality: int = 90) -> None:

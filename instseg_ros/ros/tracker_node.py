@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
-from .conversions import image_to_array, instances_to_detections
+from .conversions import image_to_array, InstanceDetections
 from .remote_settings import RemoteSettings
 from .stage_node import StageNode
 
@@ -23,10 +23,16 @@ class TrackerNode(StageNode[TrackingSettings]):
     Joins detections with their instance mask; publishes the detections with track ids.
 
     Follows the parameters of the segmentation node, since masks jump when they change.
+
+    Parameters
+    ----------
+    **options
+        As for :class:`StageNode`.
+
     """
 
-    def __init__(self) -> None:
-        super().__init__('tracker_node', TrackingSettings)
+    def __init__(self, **options: Any) -> None:
+        super().__init__('tracker_node', TrackingSettings, **options)
         self._tracker = Tracker(self.settings)
         self._segmentation = RemoteSettings(
             self, 'instance_segmentation_node', SegmentationSettings, self._tracker.follow)
@@ -57,8 +63,7 @@ class TrackerNode(StageNode[TrackingSettings]):
         if self._tracker.reset_cause:
             self.get_logger().info(f'every track was forgotten: {self._tracker.reset_cause}')
             self.health.count('resets')
-        self._tracks.publish(instances_to_detections(
-            instances, detections.header, id_texts(ids)))
+        self._tracks.publish(InstanceDetections(instances, detections.header, id_texts(ids)))
         self.health.frame(stamp_ns(detections))
 
     def _on_incomplete(self, parts: list[Any]) -> None:

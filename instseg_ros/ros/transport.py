@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ament_index_python import get_package_share_directory
+from ament_index_python import get_package_share_directory, get_resources
 
 from ..fastdds import profile_variable, TRANSPORTS, VARIABLES
+
+_FAST_DDS = 'rmw_fastrtps_cpp'
 
 
 def transport_variables(environment: Mapping[str, str]) -> dict[str, str]:
@@ -17,10 +19,12 @@ def transport_variables(environment: Mapping[str, str]) -> dict[str, str]:
     ----------
     environment : mapping of str to str
         The environment as it is. Nothing is returned when it names another profile, another
-        transport or another middleware.
+        transport or another middleware, or when Fast DDS is not installed.
 
     """
-    if environment.get('RMW_IMPLEMENTATION', '') not in ('', 'rmw_fastrtps_cpp'):
+    # Without a name, rmw_implementation takes Fast DDS if it is there, and any other if not.
+    if (environment.get('RMW_IMPLEMENTATION') or _FAST_DDS) not in get_resources(
+            'rmw_typesupport').keys() & {_FAST_DDS, 'rmw_fastrtps_dynamic_cpp'}:
         return {}
     # A user who set one of these has chosen.
     if any(name in environment for name in (*VARIABLES, TRANSPORTS)):

@@ -1,5 +1,6 @@
 """Arrays to messages and back."""
 
+from dataclasses import replace
 import sys
 
 from instseg_ros.core import segment_instances, SegmentationSettings
@@ -7,12 +8,16 @@ from instseg_ros.errors import MessageError
 from instseg_ros.messages.detections import detections_to_instances
 from instseg_ros.messages.encodings import ENCODINGS, read_image
 from instseg_ros.messages.stamps import stamp_to_ns
-from instseg_ros.ros.conversions import (array_to_compressed, array_to_image, image_to_array,
-                                         instances_to_detections, ns_to_stamp)
+from instseg_ros.ros.conversions import (array_to_compressed, array_to_image, ArrayImage,
+                                         image_to_array, InstanceDetections,
+                                         instances_to_detections, ns_to_stamp, read_message,
+                                         ReadDetections)
 import numpy as np
 import pytest
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, ObjectHypothesisWithPose
 
 HEADER = Header(stamp=ns_to_stamp(12_345_678_901), frame_id='optical')
 
@@ -152,3 +157,63 @@ def test_class_id_that_is_none_is_refused(class_id):
     message.detections[0].results[0].hypothesis.class_id = class_id
     with pytest.raises(MessageError, match=r'class id in 0\.\.255'):
         detections_to_instances(message, found.labels)
+
+
+NAMES = ('', 'a', 'ab', 'abc', 'optical', 'münchen')  # texts are padded to whole words
+
+
+@pytest.mark.parametrize('encoding', ENCODINGS)
+@pytest.mark.parametrize('frame_id', NAMES)
+def test_image_is_written_and_read_as_rclpy_does(encoding, frame_id):
+    header = Header(stamp=ns_to_stamp(12_345_678_901), frame_id=frame_id)
+    message = array_to_image(pixels(encoding), encoding, header)
+    written = ArrayImage.of(pixels(encoding), encoding, header).serialized()
+    assert deserialize_message(written, Image) == message
+    read = read_message(Image, serialize_message(message))
+    assert isinstance(read, ArrayImage)
+    assert (read.header, read.step, read.is_bigendian) == (header, message.step, 0)
+    assert np.array_equal(image_to_array(read, encoding), pixels(encoding))
+
+
+@pytest.mark.parametrize('frame_id', NAMES)
+@pytest.mark.parametrize('ids', [(), ('4', ''), ('123456789', '17')])
+def test_detections_are_written_and_read_as_rclpy_does(frame_id, ids):
+    header = Header(stamp=ns_to_stamp(12_345_678_901), frame_id=frame_id)
+    before = instances()
+    message = instances_to_detections(before, header, ids)
+    made = InstanceDetections(before, header, ids)
+    assert deserialize_message(made.serialized(), Detection2DArray) == message
+    assert made.detections == message.detections
+    read = read_message(Detection2DArray, serialize_message(message))
+    assert isinstance(read, ReadDetections)
+    assert read.header == header
+    assert read.detections == message.detections
+    assert list(read.ids) == [d.id for d in message.detections]
+    after = detections_to_instances(read, before.labels)
+    for field in ('class_ids', 'areas', 'scores', 'boxes', 'oriented_boxes'):
+        assert np.array_equal(getattr(after, field), getattr(before, field)), field
+
+
+def test_no_detections_there_and_back():
+    nothing = segment_instances(np.zeros((4, 4), np.uint8), SegmentationSettings())
+    data = InstanceDetections(nothing, HEADER).serialized()
+    assert deserialize_message(data, Detection2DArray).detections == []
+    assert len(detections_to_instances(read_message(Detection2DArray, data), nothing.labels)) == 0
+
+
+def test_what_is_written_in_another_way_is_read_by_rclpy():
+    message = instances_to_detections(instances(), HEADER)
+    message.detections[1].results.append(ObjectHypothesisWithPose())
+    assert read_message(Detection2DArray, serialize_message(message)) == message
+    message.detections[0].results = []
+    read = read_message(Detection2DArray, serialize_message(message))
+    with pytest.raises(MessageError, match=r'class id in 0\.\.255'):
+        detections_to_instances(read, instances().labels)
+
+
+def test_labels_outside_of_their_oriented_boxes_are_found_all_the_same():
+    before = instances()
+    elsewhere = replace(before, oriented_boxes=np.array([[50., 35, 4, 4, 0], [1, 1, 2, 2, 0]]))
+    after = detections_to_instances(instances_to_detections(elsewhere, HEADER), before.labels)
+    assert np.array_equal(after.boxes, before.boxes)
+    assert np.array_equal(after.areas, before.areas)

@@ -93,3 +93,15 @@ def test_wrong_arguments_are_refused(given, arguments, said):
     with pytest.raises(RuntimeError, match=said):
         ros_arguments({**given('/**', bag='x', rate='1', loop='true'), **arguments},
                       PLAYBACK, NODES)
+
+
+@pytest.mark.parametrize(('arguments', 'camera', 'expected'), [
+    ({'bag': 'x', 'rate': '1', 'loop': 'true'}, PLAYBACK, 'wait'),
+    ({'source': 'recordings/street'}, PIPELINE, 'wait'),
+    ({'source': 'synthetic'}, PIPELINE, None), ({'source': 'imx500'}, PIPELINE, None),
+    ({'source': ''}, PIPELINE, None)])
+def test_every_mask_of_a_recording_counts(given, arguments, camera, expected):
+    said = ros_arguments(given('/**', **arguments), camera, NODES)
+    chosen = json.loads(Path(said[said.index('--log-level') + 3]).read_text())
+    segmentation = chosen.get('/instance_segmentation_node', {'ros__parameters': {}})
+    assert segmentation['ros__parameters'].get('when_late') == expected

@@ -38,6 +38,10 @@ class SegmentationSettings(Settings):
         low=0, high=255)
     memory: bool = setting(
         False, 'Objects that were seen apart stay apart when their masks melt into one')
+    when_late: str = setting(
+        'skip', 'What happens when the machine is too slow for the masks: skip goes on with the '
+        'newest when more than two wait, wait processes every one (up to 30 wait); recordings '
+        'that are processed without ROS are never late', choices=('skip', 'wait'))
     config_mode: bool = setting(False, 'Publish the debug images')
 
     @property

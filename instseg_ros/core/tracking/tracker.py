@@ -132,8 +132,8 @@ class Tracker:
         """
         before = self._segmentation
         self._segmentation = segmentation
-        if before is not None and before.changed(config_mode=segmentation.config_mode) \
-                != segmentation:
+        if before is not None and segmentation != before.changed(
+                config_mode=segmentation.config_mode, when_late=segmentation.when_late):
             self.tolerate()
 
     def update(self, instances: Instances, stamp_ns: int) -> npt.NDArray[np.int64]:
