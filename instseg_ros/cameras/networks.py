@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from .onnx_file import FLOAT, FLOAT16, read_signature, UINT8
 from .quiet import cause, silence_libraries
 from ..errors import CameraError
 
+BACKGROUND = 'background'
 # What photographs have on the average, RGB: the scale on which ONNX networks were trained.
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
@@ -283,9 +285,16 @@ def open_network(settings: CameraSettings) -> Network | None:
                        settings.network_output)
 
 
-def load_labels(file: str) -> dict[int, str]:
+def load_labels(file: str, of_instances: bool = False) -> dict[int, str]:
     """
     Return class names by id; empty without a file.
+
+    Parameters
+    ----------
+    file : str
+        Has a name in each line.
+    of_instances : bool
+        As for :func:`named`.
 
     Raises
     ------
@@ -300,8 +309,29 @@ def load_labels(file: str) -> dict[int, str]:
         lines = Path(file).expanduser().read_text('utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CameraError(f'{file}: expected a class name in each line, got {error}') from error
-    names = {k: line.strip() for k, line in enumerate(lines) if line.strip()}
-    if not names or max(names) > 254:
+    names = named(lines, of_instances)
+    if not any(map(str.strip, lines)) or max(names) > 254:
         raise CameraError(f'{file}: expected 1 to 255 class names, a line for each id from 0 on, '
                           f'got {len(lines)} lines')
     return names
+
+
+def named(labels: Sequence[str], of_instances: bool) -> dict[int, str]:
+    """
+    Return class names by id.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Name of each class, from 0 on; empty or '-' for none.
+    of_instances : bool
+        They are those of a network of instances, which has no background: there the ids of
+        masks are one higher. Labels that begin with "background" are those of masks all the same.
+
+    """
+    names = [label.strip() for label in labels]
+    if not of_instances:
+        return {k: name for k, name in enumerate(names) if name not in ('', '-')}
+    shift = int(not names or names[0].strip('_').lower() != BACKGROUND)
+    return {0: BACKGROUND} | {k: name for k, name in enumerate(names, shift)
+                              if name not in ('', '-')}
