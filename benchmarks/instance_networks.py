@@ -1,11 +1,11 @@
 """
-How fast masks are made of YOLO-seg's tensors, beside Sony's modlib, and whether they are the same.
+How fast masks are made of YOLO-seg's tensors, beside Sony's modlib, and whether they are equal.
 
-Both sides get the tensors of an export for the AI Camera (300 rows, 32 prototypes of 160x160) with
-some objects in them, and give what modlib's post-processing gives: a mask of cells for each box.
-They take turns, each in a process of its own. The figures are medians in milliseconds; "to the
-frame" is what this package does on top: masks in the pixels of a 640x480 frame, with measures.
-``python benchmarks/instance_networks.py``; it writes ``benchmarks/results/instance_networks.json``.
+Both sides get the tensors of an export for the AI Camera (300 rows, 32 prototypes of 160x160)
+with some objects in them, and give what modlib's post-processing gives: a mask of cells for each
+box. They take turns, each in a process of its own. The figures are medians in milliseconds; "to
+the frame" is all that this package does: masks in the pixels of a 640x480 frame, with measures.
+``python benchmarks/instance_networks.py`` writes ``benchmarks/results/instance_networks.json``.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ def test_kind_of_network_can_be_said(ai_camera, ai_settings, tmp_path):
     settings = ai_settings.changed(model=str(model), network_kind='instances')
     ai_camera.network = suppressed
     camera = open_camera(settings)
-    assert read(camera, 8)[-1].instances is not None
+    assert any(c.instances is not None for c in read(camera, 8))
     camera.close()
     for kind, network, words in (
             ('mask', suppressed, 'expected a network with one tensor of height x width'),

@@ -212,7 +212,8 @@ def test_a_pair_that_does_not_fit(hardware, network):
     device = hardware[0].IMX500(network)
     with pytest.raises(ValueError, match='tensor info length 708 does not match .* 712'):
         device.get_outputs(tensor(info_size=708))
-    np.testing.assert_array_equal(read_tensors(tensor(info_size=708)).classes(), MASK)  # ours reads both
+    # Ours reads both.
+    np.testing.assert_array_equal(read_tensors(tensor(info_size=708)).classes(), MASK)
     assert read_tensors(tensor(info_size=708)).count is None
     assert read_tensors(tensor()).count == 7
 

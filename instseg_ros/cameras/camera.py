@@ -116,9 +116,9 @@ class CameraSettings(Settings):
         '', 'Output of the network that has the classes; empty: the only one', live=False)
     network_threads: int = setting(2, 'CPU threads of the network', low=1, high=64, live=False)
     labels_file: str = setting(
-        '', 'Class names, a line for each id from 0 on (of a network of instances: for each of its '
-        'classes, such as labels.txt of its export); empty: PASCAL VOC, or what a recording or the '
-        'network says', live=False)
+        '', 'Class names, a line for each id from 0 on (of a network of instances: for each of '
+        'its classes, as labels.txt of its export has); empty: PASCAL VOC, or what a recording or '
+        'the network says', live=False)
 
     model: str = setting(
         '/usr/share/imx500-models/imx500_network_deeplabv3plus.rpk',

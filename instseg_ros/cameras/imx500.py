@@ -23,7 +23,7 @@ from .camera import Camera, CameraSettings, Capture
 from .imx500_metadata import (CLASSES, frames_behind, Metadata, read_stamp, read_tensors,
                               run_time_us, seen_region, SENSOR_SIZE, Tensors)
 from .instance_network import gives_instances, read_outputs, register, TENSORS
-from .networks import load_labels, named
+from .networks import load_labels, named, names_of_instances
 from .registration import register_mask
 from .video import flip
 from ..errors import CameraError, SettingsError
@@ -246,13 +246,11 @@ class Imx500Camera(Camera):
             settings.network_kind == 'auto' and not tensors.are_classes)
         said = self._device.network_intrinsics
         labels = (said and said.labels) or ()
-        self.class_names = (named(labels, self._of_instances) if labels else
-                            load_labels(settings.labels_file, self._of_instances))
-        if not self.class_names:
-            self.class_names = named((), True) if self._of_instances else type(self).class_names
-            if self._of_instances:
-                self.report('the network says no names of its classes, which are numbers '
-                            'therefore: set labels_file to labels.txt of its export')
+        if self._of_instances:
+            self.class_names = names_of_instances(labels, settings.labels_file, self.report)
+        else:
+            self.class_names = (named(labels, False) or load_labels(settings.labels_file)
+                                or type(self).class_names)
 
     def _check_network(self) -> None:
         waited_s = time.monotonic() - self._started_s

@@ -23,8 +23,8 @@ from ..errors import CameraError
 
 STRIDES = (8, 16, 32)  # of the three grids of cells that YOLOv8 and YOLO11 look from
 NMS_OVERLAP = 0.7  # of two boxes of a class, from which on they are the same object: Ultralytics'
-TENSORS = ('boxes Nx4, scores N, classes N, coefficients NxM and prototypes MxHxW, or distances 4xA, '
-           'scores CxA, coefficients MxA and prototypes MxHxW')
+TENSORS = ('boxes Nx4, scores N, classes N, coefficients NxM and prototypes MxHxW, or distances '
+           '4xA, scores CxA, coefficients MxA and prototypes MxHxW')
 _PROTOTYPE_STRIDE = 4
 _MOST, _CANDIDATES = 300, 1000  # instances, and boxes before the suppression
 _HIGHEST_CLASS = NO_DATA - 2  # of the network, whose ids begin with 0
@@ -168,7 +168,7 @@ def _suppressed(outputs: Outputs, size: tuple[int, int], min_score: float,
     if rows_first:
         boxes = boxes[:, [1, 0, 3, 2]]
     if in_pixels or in_pixels is None and bool((boxes > _PIXELS).any()):
-        boxes = boxes / np.array((*size, *size), np.float32)
+        boxes /= np.array((*size, *size), np.float32)
     return _found(boxes, scores[rows], outputs.array(2)[rows].astype(np.int64),
                   outputs.array(3)[rows], outputs, 4)
 
@@ -179,11 +179,12 @@ def _from_distances(outputs: Outputs, size: tuple[int, int], min_score: float) -
     if len(steps) != outputs.sizes[0][1]:
         raise CameraError(f'expected {len(steps)} boxes of a network whose input is {width}x'
                           f'{height}, got {outputs.sizes[0][1]}')
-    near, far = outputs.array(0).T.reshape(-1, 2, 2).transpose(1, 0, 2)
-    boxes = np.hstack([centres - near, centres + far]) * steps[:, np.newaxis]
+    sides = outputs.array(0).T
+    boxes = np.hstack([centres - sides[:, :2], centres + sides[:, 2:]]).astype(np.float32)
+    boxes *= steps[:, np.newaxis]
     scores, classes, rows = _best(boxes, outputs.array(1).T, min_score)
-    return _found(boxes[rows] / np.array((*size, *size), np.float32), scores, classes,
-                  outputs.array(2).T[rows], outputs, 3)
+    boxes /= np.array((*size, *size), np.float32)
+    return _found(boxes[rows], scores, classes, outputs.array(2).T[rows], outputs, 3)
 
 
 def _found(boxes: _Floats, scores: _Floats, classes: npt.NDArray[np.int64],
@@ -240,6 +241,7 @@ def read_plain(predictions: npt.NDArray[np.float32], prototypes: npt.NDArray[np.
         For each of A boxes its centre and size in pixels of the input, scores of C classes, and
         M coefficients.
     prototypes : ndarray of shape (M, h, w), float32
+        As in :class:`Found`.
     size : tuple of int
         Width and height of the network's input.
     min_score : float
