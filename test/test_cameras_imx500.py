@@ -73,6 +73,22 @@ def test_a_faster_camera_than_network_gives_frames_without_masks(ai_camera, ai_s
     assert all(c.frame is not None for c in captures)
 
 
+@pytest.mark.parametrize(('asked', 'rate'), [(0.0, 19), (25.0, 25)])
+def test_rate_of_a_network_that_does_not_say(ai_camera, ai_settings, tmp_path, asked, rate):
+    model = make_rpk(tmp_path / 'mute.rpk', {})
+    camera = open_camera(ai_settings.changed(model=str(model), frame_rate=asked))
+    period_us = int(1e6 / (asked or 30))
+    assert ai_camera.controls['FrameDurationLimits'] == (period_us, period_us)
+    captures = read(camera, 40)
+    assert ai_camera.controls['FrameDurationLimits'] == (int(1e6 / rate),) * 2
+    if not asked:
+        assert all(c.mask is not None for c in captures[-20:])
+        camera.settings = ai_settings.changed(model=str(model), frame_rate=10.0)
+        camera.settings = ai_settings.changed(model=str(model))
+        assert ai_camera.controls['FrameDurationLimits'] == (int(1e6 / rate),) * 2
+    camera.close()
+
+
 @pytest.mark.parametrize('lag', [1, 2, 3])
 def test_lag_can_be_said(ai_camera, ai_settings, lag):
     ai_camera.lag = lag

@@ -30,7 +30,7 @@ from ..errors import CameraError, SettingsError
 
 _OLDEST = (0, 3, 30)  # picamera2 that drops the frames of the start and knows the inference rate
 _FAST_MODE = (2028, 1520)  # 30 frames per second; beyond, the sensor has one of 10
-_DEFAULT_RATE = 30.0  # of a network that does not say
+_DEFAULT_RATE = 30.0  # of a network that does not say, until its first run
 _DRIVER = Path('/sys/bus/i2c/drivers/imx500')
 
 log = logging.getLogger('instseg.capture')
@@ -93,7 +93,8 @@ class Imx500Camera(Camera):
         imx500, picamera2 = import_driver()
         # First of all: the network decides on the size of the camera's buffers.
         self._device = imx500.IMX500(settings.model)
-        self._rate = _rate_of(self._device, settings)
+        said = _rate_of(self._device, settings)
+        self._rate, self._rate_is_known = said or _DEFAULT_RATE, said is not None
         self._set_roi(settings.inference_roi)
         self._camera = picamera2.Picamera2(self._device.camera_num)
         # OpenCV's order of colours is the one that libcamera calls RGB.
@@ -227,12 +228,21 @@ class Imx500Camera(Camera):
                 before = self._network_us
                 self._network_us = sum(took) if before is None else (
                     0.9 * before + 0.1 * sum(took))
+                self._keep_up(sum(took))
         if self._skipped:
             self._skipped -= 1
             return None
         if tensors is not None and self._of_instances is None:
             self._recognise(tensors)
         return tensors
+
+    def _keep_up(self, run_us: int) -> None:
+        """Slow down to what a network that does not say its rate keeps up with, once."""
+        if self._rate_is_known:
+            return
+        self._rate, self._rate_is_known = min(max(1e6 // run_us, 1.0), _DEFAULT_RATE), True
+        if not self._settings.frame_rate:
+            self._camera.set_controls({'FrameRate': self._rate})
 
     def _recognise(self, tensors: Tensors) -> None:
         """Find out what the network gives, and what its classes are called."""
@@ -379,15 +389,15 @@ def _mirrored(roi: tuple[int, ...], crop: tuple[int, ...], settings: CameraSetti
     return x, y, width, height
 
 
-def _rate_of(device: Any, settings: CameraSettings) -> float:
-    """Return the rate that a network keeps up with, in Hz."""
+def _rate_of(device: Any, settings: CameraSettings) -> float | None:
+    """Return the rate that a network says it keeps up with, in Hz; None where it does not say."""
     said = device.network_intrinsics
     if (settings.network_kind == 'auto' and said is not None
             and said.task not in (None, 'segmentation')):
         raise CameraError(f'model: expected a network for segmentation, got {settings.model}, '
                           f'which is for {said.task}; if it gives masks all the same, set '
                           'network_kind')
-    return float((said and said.inference_rate) or _DEFAULT_RATE)
+    return float(said.inference_rate) if said and said.inference_rate else None
 
 
 def _explain(error: Exception, settings: CameraSettings) -> str:
