@@ -1,6 +1,7 @@
 """Instances that a network gives by itself: from the camera to detections and tracks."""
 
 import math
+import time
 
 from fakes.onnx_network import make_onnx, make_yolo
 from fakes.pictures import make_folder, PERSON
@@ -37,13 +38,17 @@ class Network:
         self._rig = rig
         self.masks = rig.publisher(Image, topics.MASK)
         self.labels = self.instances = None
-        self.stamp_ns = 10**11
+        self.stamp_ns, self._due_s = 10**11, 0.0
 
     def offer(self):
         self.labels = self._rig.publisher(Image, topics.NETWORK_MASK)
         self.instances = self._rig.publisher(Detection2DArray, topics.NETWORK_INSTANCES)
 
     def publish(self, instances=True):
+        """Publish a frame, not more often than a camera does."""
+        if time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + 0.05
         self.stamp_ns += 10**8
         header = Header(stamp=ns_to_stamp(self.stamp_ns), frame_id='optical')
         if self.labels and instances:
