@@ -160,10 +160,27 @@ class OnnxFile:
     Parameters
     ----------
     path : Path
+        The file.
     size : tuple of int
-        Width and height of the input where the file leaves them open; empty: see ``usual``.
+        Width and height of the input where the file leaves them open; or empty.
     threads : int
-        That OpenCV may use.
+        How many OpenCV may use.
+
+    Attributes
+    ----------
+    size : tuple of int, or None
+        Width and height of the input; None where nobody says.
+    raw : bool
+        Whether the input is uint8.
+    outputs : list of Tensor
+        What the file says of its outputs.
+    metadata : dict of str to str
+        Notes of its maker.
+
+    Raises
+    ------
+    CameraError
+        OpenCV cannot run it, or its input is no image.
 
     """
 
