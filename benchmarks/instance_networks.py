@@ -5,12 +5,17 @@ Both sides get the tensors of an export for the AI Camera (300 rows, 32 prototyp
 with some objects in them, and give what modlib's post-processing gives: a mask of cells for each
 box. They take turns, each in a process of its own. The figures are medians in milliseconds; "to
 the frame" is all that this package does: masks in the pixels of a 640x480 frame, with measures.
+
+The outlines are those of real objects (``../shared/data/masks``), as a network would give them
+that is never wrong: its probabilities are the share of each cell that the object covers. Masks
+that are interpolated before they are cut are compared with the cells, enlarged.
 ``python benchmarks/instance_networks.py`` writes ``benchmarks/results/instance_networks.json``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 import sys
 import time
@@ -55,11 +60,15 @@ def tensors(count: int, seed: int) -> list[np.ndarray]:
         boxes, scores, rng.integers(0, 80, ROWS).astype(np.float32), coefficients, prototypes)]
 
 
-def decode(arrays: list[np.ndarray]) -> tuple[list[np.ndarray], list[tuple[slice, slice]]]:
-    """Return the mask of each box, as modlib does, and where it is."""
+def decode(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Return a mask of the cells that each box touches, as modlib does."""
     found = read_outputs(Arrays(arrays), (INPUT, INPUT), 0.0, in_pixels=True)
-    places = [found.cells(k) for k in range(len(found.scores))]
-    return [found.logits(k, *place) > 0 for k, place in enumerate(places)], places
+    masks = []
+    for k, box in enumerate(found.boxes.tolist()):
+        x0, y0, x1, y1 = (GRID * edge for edge in box)
+        masks.append(found.logits(k, slice(math.floor(y0), min(math.ceil(y1), GRID)),
+                                  slice(math.floor(x0), min(math.ceil(x1), GRID))) > 0)
+    return masks
 
 
 def timed(function, *arguments) -> float:
@@ -79,14 +88,58 @@ def to_frame(arrays: list[np.ndarray]) -> None:
 
 def different(arrays: list[np.ndarray], theirs: list[np.ndarray]) -> tuple[int, int]:
     """Return the cells that differ, and all there are."""
-    ours, _ = decode(arrays)
+    ours = decode(arrays)
     assert [m.shape for m in ours] == [m.shape for m in theirs]
     return (sum(int(np.count_nonzero(a != (b > 0))) for a, b in zip(ours, theirs, strict=True)),
             sum(m.size for m in ours))
 
 
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the intersection over union."""
+    return np.count_nonzero(one & other) / np.count_nonzero(one | other)
+
+
+def of_outlines(truth: np.ndarray) -> list[tuple[float, float]]:
+    """Return how well interpolated masks and enlarged cells fit each object of a label image."""
+    height, width = truth.shape
+    ids, areas = np.unique(truth[truth > 0], return_counts=True)
+    objects = [truth == k for k in ids[areas > 300][:KERNELS]]
+    if not objects:
+        return []
+    boxes, scores = np.zeros((ROWS, 4)), np.zeros(ROWS)
+    prototypes = np.zeros((KERNELS, GRID, GRID))
+    for k, inside in enumerate(objects):
+        x, y, w, h = cv2.boundingRect(inside.view(np.uint8))
+        boxes[k] = INPUT * np.array((x / width, y / height, (x + w) / width, (y + h) / height))
+        share = np.clip(cv2.resize(inside.astype(float), (GRID, GRID),
+                                   interpolation=cv2.INTER_AREA), 0.02, 0.98)
+        scores[k], prototypes[k] = 0.95 - 0.01 * k, np.log(share / (1 - share))
+    found = read_outputs(Arrays([a.astype(np.float32) for a in (
+        boxes, scores, np.zeros(ROWS), np.eye(ROWS, KERNELS), prototypes)]), (INPUT, INPUT), 0.25)
+    labels = register(found, (width, height))[0].labels
+    return [(overlap(labels == k + 1, inside),
+             overlap(cv2.resize((prototypes[k] > 0).view(np.uint8), (width, height),
+                                interpolation=cv2.INTER_NEAREST) > 0, inside))
+            for k, inside in enumerate(objects)]
+
+
+def outlines() -> list[dict]:
+    """Print how well outlines fit real objects."""
+    rows = []
+    print('\n| objects | mean IoU, interpolated | cells, enlarged |\n|---|---|---|')
+    for kind in ('coco_voc20', 'nuclei'):
+        files = sorted((ROOT.parent / 'shared' / 'data' / 'masks' / kind).glob('*.npz'))
+        fits = [fit for file in files for fit in of_outlines(np.load(file)['instances'])]
+        if fits:
+            smooth, cells = np.mean(fits, axis=0)
+            rows.append({'kind': kind, 'objects': len(fits), 'interpolated': round(smooth, 4),
+                         'cells': round(cells, 4)})
+            print(f'| {kind}, {len(fits)} | {smooth:.3f} | {cells:.3f} |', flush=True)
+    return rows
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     cv2.setNumThreads(1)
     peer = Peer('modlib')
     rows = []
@@ -106,7 +159,7 @@ def main() -> None:
               f'{wrong} of {cells} |', flush=True)
     peer.close()
     results = ROOT / 'benchmarks' / 'results' / 'instance_networks.json'
-    results.write_text(json.dumps(rows, indent=1) + '\n')
+    results.write_text(json.dumps({'speed': rows, 'outlines': outlines()}, indent=1) + '\n')
 
 
 if __name__ == '__main__':

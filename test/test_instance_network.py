@@ -1,5 +1,7 @@
 """Instances out of the tensors of YOLO-seg: decoding, suppression, registration to the frame."""
 
+import math
+
 import cv2
 from fakes.instance_tensors import distances, SCORE, SIZE, suppressed
 from instseg_ros.cameras import CameraError
@@ -49,10 +51,9 @@ def test_cells_are_those_of_whole_masks(seed):
     assert len(found.scores) == 20
     probabilities = 1 / (1 + np.exp(-np.tensordot(coefficients[:20], prototypes, 1)))
     for k in range(20):
-        rows, columns = found.cells(k)
         x0, y0, x1, y1 = np.clip(boxes[k] / 4, 0, 160)
-        assert (columns.start, columns.stop) == (np.floor(x0), np.ceil(x1))
-        assert (rows.start, rows.stop) == (np.floor(y0), np.ceil(y1))
+        rows = slice(math.floor(y0), math.ceil(y1))
+        columns = slice(math.floor(x0), math.ceil(x1))
         np.testing.assert_array_equal(found.logits(k, rows, columns) > 0,
                                       probabilities[k, rows, columns] > 0.5)
 
@@ -153,6 +154,15 @@ def test_the_higher_score_is_in_front():
     np.testing.assert_allclose(instances.oriented_boxes[1], [32, 32, 32, 32, 0])
     tall, _ = register(boxes_of((8, 0, 24, 64, 0.9)), (64, 64))
     np.testing.assert_allclose(tall.oriented_boxes, [[16, 32, 64, 16, np.pi / 2]])
+
+
+def test_what_is_not_a_number_has_no_pixels():
+    found = boxes_of((8, 8, 32, 32, 0.9), (np.nan, 0, 64, 64, 0.8), (0, 0, np.inf, 8, 0.7))
+    instances, _ = register(found, (64, 64))
+    assert instances.scores.tolist() == pytest.approx([0.9, 0.7])
+    instances, _ = register(boxes_of((8, 8, 32, 32, 0.9), proto=np.full((1, 16, 16), np.nan)),
+                            (64, 64))
+    assert len(instances) == 0
 
 
 def test_nothing_is_an_answer():

@@ -25,7 +25,6 @@ STRIDES = (8, 16, 32)  # of the three grids of cells that YOLOv8 and YOLO11 look
 NMS_OVERLAP = 0.7  # of two boxes of a class, from which on they are the same object: Ultralytics'
 TENSORS = ('boxes Nx4, scores N, classes N, coefficients NxM and prototypes MxHxW, or distances '
            '4xA, scores CxA, coefficients MxA and prototypes MxHxW')
-_PROTOTYPE_STRIDE = 4
 _MOST, _CANDIDATES = 300, 1000  # instances, and boxes before the suppression
 _HIGHEST_CLASS = NO_DATA - 2  # of the network, whose ids begin with 0
 _PIXELS = 2  # boxes with a larger number in them are in pixels, not in [0, 1]
@@ -67,12 +66,6 @@ class Found:
     coefficients: npt.NDArray[np.float32]
     prototypes: npt.NDArray[np.float32]
 
-    def cells(self, index: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the prototypes that a box touches, one at least."""
-        height, width = self.prototypes.shape[1:]
-        x0, y0, x1, y1 = self.boxes[index].tolist()
-        return _whole(y0 * height, y1 * height, height), _whole(x0 * width, x1 * width, width)
-
     def logits(self, index: int, rows: slice, columns: slice) -> npt.NDArray[np.float32]:
         """Return a part of an instance's mask: above 0 where its probability is above one half."""
         # einsum takes the axes as they lie in memory; a matrix product would copy them first.
@@ -87,12 +80,6 @@ class Found:
         if vertical:
             boxes, prototypes = _opposite(boxes, 1), prototypes[:, ::-1]
         return replace(self, boxes=boxes, prototypes=prototypes)
-
-
-def _whole(low: float, high: float, cells: int) -> slice:
-    """Return the cells that a range touches, one at least."""
-    start = min(max(math.floor(low), 0), cells)
-    return slice(start, min(max(math.ceil(high), start + 1), cells))
 
 
 def _opposite(boxes: npt.NDArray[np.float32], axis: int) -> npt.NDArray[np.float32]:
@@ -297,6 +284,7 @@ def register(found: Found, size: tuple[int, int], roi: Rectangle | None = None,
         for k, (cells, pixels) in enumerate(zip(found.prototypes.shape[:0:-1], size, strict=True)))
     labels = np.zeros(size[::-1], np.uint16)
     boxes = np.clip(found.boxes, 0, 1).astype(np.float64)
+    boxes[np.isnan(boxes).any(axis=1)] = 0
     boxes[:, 0::2], boxes[:, 1::2] = across.to_pixel(boxes[:, 0::2]), down.to_pixel(boxes[:, 1::2])
     places = [(down.pixels_between(y0, y1), across.pixels_between(x0, x1))
               for x0, y0, x1, y1 in boxes.tolist()]
@@ -337,7 +325,7 @@ class _Axis:
     def cells_under(self, pixels: slice) -> slice:
         """Return the cells between whose centres the centres of some pixels lie."""
         low, high = (self.start + self.step * n for n in (pixels.start, pixels.stop - 1))
-        return _whole(low, high + 1, self.cells)
+        return slice(max(math.floor(low), 0), min(math.floor(high) + 2, self.cells))
 
 
 def _smooth(found: Found, index: int, place: tuple[slice, slice], across: _Axis, down: _Axis
