@@ -3,6 +3,7 @@
 import math
 import time
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from fakes.onnx_network import make_onnx, make_yolo
 from fakes.pictures import make_folder, PERSON
 from instseg_ros.cameras import CameraSettings, open_camera
@@ -44,16 +45,24 @@ class Network:
         self.labels = self._rig.publisher(Image, topics.NETWORK_MASK)
         self.instances = self._rig.publisher(Detection2DArray, topics.NETWORK_INSTANCES)
 
+    @property
+    def header(self):
+        return Header(stamp=ns_to_stamp(self.stamp_ns), frame_id='optical')
+
+    def answer(self):
+        """Publish the instances of the last frame."""
+        self.labels.publish(array_to_image(FOUND[0].labels, '16UC1', self.header))
+        self.instances.publish(instances_to_detections(FOUND[0], self.header))
+
     def publish(self, instances=True):
         """Publish a frame, not more often than a camera does."""
         if time.monotonic() < self._due_s:
             return
         self._due_s = time.monotonic() + 0.05
         self.stamp_ns += 10**8
-        header = Header(stamp=ns_to_stamp(self.stamp_ns), frame_id='optical')
+        header = self.header
         if self.labels and instances:
-            self.labels.publish(array_to_image(FOUND[0].labels, '16UC1', header))
-            self.instances.publish(instances_to_detections(FOUND[0], header))
+            self.answer()
         self.masks.publish(array_to_image((FOUND[0].labels > 0).astype(np.uint8), 'mono8',
                                           header))
 
@@ -132,6 +141,17 @@ def test_masks_are_split_where_the_network_is_silent(rig, segmentation, network)
     rig.until(lambda: scores(detections[-1]) == [0.9, 0.75], network.publish)
 
 
+def test_instances_that_come_after_their_mask_was_split(rig, segmentation, network):
+    detections = rig.collect(Detection2DArray, topics.DETECTIONS)
+    rig.until(lambda: detections and stamp_to_ns(detections[-1].header.stamp) == network.stamp_ns,
+              lambda: None if detections else network.publish())
+    network.offer()
+    network.answer()
+    rig.until(lambda: scores(detections[-1]) == [0.9, 0.75], network.publish)
+    stamps = [stamp_to_ns(d.header.stamp) for d in detections]
+    assert len(set(stamps)) == len(stamps)
+
+
 def test_network_that_is_asked_for_and_not_there(rig, segmentation, network):
     detections = rig.collect(Detection2DArray, topics.DETECTIONS)
     segmentation.set_parameters([Parameter('instances_from', value='network')])
@@ -205,6 +225,34 @@ def test_from_the_camera_to_tracks_as_offline(rig, tmp_path):
     assert offline[-1].ids[0]
     assert {c.class_id: c.class_name for c in labels[0].class_map} == {
         0: 'background', PERSON: 'person'}
+
+
+def test_first_instances_wait_for_who_takes_them(rig, tmp_path):
+    """A node that is there may not have found the new topics yet; only it can say."""
+    recording(tmp_path / 'bag', tmp_path / 'pictures', make_yolo(tmp_path / 'yolo.onnx'))
+    found = rig.collect(Detection2DArray, topics.NETWORK_INSTANCES)
+    rig.collect(Image, topics.NETWORK_MASK)
+    rig.collect(Image, topics.MASK)
+    said = {f'publishers of /{topics.MASK}': '1', f'publishers of /{topics.NETWORK_MASK}': '0',
+            f'publishers of /{topics.NETWORK_INSTANCES}': '0'}
+    diagnostics = rig.publisher(DiagnosticArray, '/diagnostics')
+
+    def speak():
+        diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(
+            name='instance_segmentation_node',
+            values=[KeyValue(key=k, value=v) for k, v in said.items()])]))
+
+    camera = rig.add(CameraNode(parameter_overrides=[Parameter(k, value=v) for k, v in {
+        'source': str(tmp_path / 'bag'), 'loop': False, 'own_process': False,
+        'wait_for': 'instance_segmentation_node', 'wait_timeout': 60.0}.items()]))
+    rig.until(lambda: camera._network is None
+              and rig.tester.count_publishers(topics.NETWORK_INSTANCES), speak)
+    until = time.monotonic() + 1.0
+    rig.until(lambda: time.monotonic() > until, speak)
+    assert not found
+    assert not camera._frames
+    said.update(dict.fromkeys(said, '1'))
+    rig.until(lambda: len(found) == 6, speak)
 
 
 def test_network_of_classes_offers_no_instances(rig, tmp_path):
