@@ -69,6 +69,22 @@ class Peer:
         _send(self._process.stdin, (mask, repeats, settings))
         return _receive(self._process.stdout)
 
+    def masks(self, tensors: list[np.ndarray], repeats: int = 1
+              ) -> tuple[list[float], list[np.ndarray]]:
+        """
+        Make masks of YOLO-seg's tensors with modlib's post-processing.
+
+        Returns
+        -------
+        seconds : list of float
+            Of each repetition.
+        masks : list of ndarray
+            Cells of each box, uint8.
+
+        """
+        _send(self._process.stdin, (tensors, repeats, {}))
+        return _receive(self._process.stdout)
+
     def close(self) -> None:
         """End the other process."""
         self._process.stdin.close()
@@ -92,12 +108,15 @@ def _modlib():
     """Return Sony's splitter and a painter of its result."""
     from types import SimpleNamespace
 
+    from modlib.models.post_processors import pp_yolo_segment_ultralytics
     from modlib.models.results import Segments
     defaults = {'erosion_kernel': 3, 'erosion_iteration': 2, 'dilate_kernel': 5,
                 'dilate_iteration': 5, 'dist_threshold': 0.05, 'size_threshold': 100,
                 'config_mode': False}
 
     def split(mask, **settings):
+        if isinstance(mask, list):
+            return pp_yolo_segment_ultralytics(mask)
         # In modlib the background is 255.
         result = Segments(np.where(mask == 0, 255, mask)).to_instance_segments(
             SimpleNamespace(**defaults | settings))
@@ -105,6 +124,8 @@ def _modlib():
         return result
 
     def paint(mask, result):
+        if isinstance(mask, list):
+            return (result.mask_crops,)
         labels = np.zeros(mask.shape, np.int32)
         for k in range(len(result)):
             labels[result[k].mask[0] > 0] = k + 1

@@ -5,13 +5,16 @@ import signal
 import threading
 import time
 
-from fakes.onnx_network import make_onnx
+from fakes.instance_tensors import SIZE as INSTANCES_SIZE, suppressed
+from fakes.onnx_network import make_onnx, make_yolo
 from fakes.pictures import (FakeDevice, make_folder, make_recording, make_video, NetworkCamera,
                             PERSON)
+from fakes.rpk import make_rpk
 from instseg_ros.cameras import CameraError, CameraSettings, EndOfStream, open_camera
 from instseg_ros.cameras.capture_client import ProcessCamera, RemoteCamera
 from instseg_ros.cameras.capture_server import CaptureServer
-from instseg_ros.core import SettingsError
+from instseg_ros.core import Instances, SettingsError
+from instseg_ros.recordings.recorder import Recorder
 import numpy as np
 import pytest
 
@@ -20,7 +23,10 @@ RECORDINGS = [f'{plugin}-{form}' for plugin in ('MCAP', 'SQLITE3')
               for form in ('raw', 'compressed')]
 VIDEOS = ['video', 'folder', 'device', 'url']
 ELSEWHERE = ['remote', 'process']
-ALL = ['synthetic', 'sample', 'imx500', *RECORDINGS, *VIDEOS, *ELSEWHERE]
+# The same with a network that gives instances by itself.
+OF_INSTANCES = ['imx500 instances', 'video instances', 'device instances', 'recording instances',
+                'process instances']
+ALL = ['synthetic', 'sample', 'imx500', *RECORDINGS, *VIDEOS, *ELSEWHERE, *OF_INSTANCES]
 
 
 class Rig:
@@ -29,6 +35,7 @@ class Rig:
     def __init__(self, name, settings, opener=open_camera):
         self.name, self.settings, self._opener = name, settings, opener
         self.device = None
+        self.person = PERSON
         self._opened = []
 
     def open(self, **changes):  # noqa: A003
@@ -62,8 +69,10 @@ def server(tmp_path):
 
 @pytest.fixture
 def rig(request, tmp_path, monkeypatch):
-    name = request.param
+    name, *of_instances = request.param.split()
     network = {'network': str(make_onnx(tmp_path / 'red.onnx')), 'network_size': (64, 48)}
+    if of_instances:
+        network = {'network': str(make_yolo(tmp_path / 'yolo.onnx'))}
     plain = CameraSettings(source='synthetic', width=64, height=48, frame_rate=100.0)
     made = Rig(name, plain)
     if name == 'sample':
@@ -71,6 +80,17 @@ def rig(request, tmp_path, monkeypatch):
     elif name == 'imx500':
         request.getfixturevalue('ai_camera')
         made.settings = request.getfixturevalue('ai_settings').changed(frame_timeout=0.1)
+        if of_instances:
+            request.getfixturevalue('ai_camera').network = suppressed
+            made.settings = made.settings.changed(
+                model=str(make_rpk(tmp_path / 'yolo.rpk', size=INSTANCES_SIZE)))
+            made.person = 1
+    elif name == 'recording':
+        played = open_camera(CameraSettings(source=str(make_folder(tmp_path / 'pictures')),
+                                            loop=False, playback_rate=100.0, **network))
+        Recorder(tmp_path / 'bag', played, played.settings).run()
+        played.close()
+        made.settings = CameraSettings(source=str(tmp_path / 'bag'), playback_rate=20.0)
     elif name in RECORDINGS:
         plugin, form = name.split('-')
         path = make_recording(tmp_path / 'bag', plugin, form == 'compressed')
@@ -93,6 +113,9 @@ def rig(request, tmp_path, monkeypatch):
         _, address = request.getfixturevalue('server')(plain)
         made = Rig(name, plain, lambda s: RemoteCamera(s, pytest.fail, address))
     elif name == 'process':
+        if of_instances:
+            plain = CameraSettings(source=str(make_folder(tmp_path / 'pictures')),
+                                   playback_rate=20.0, **network)
         made = Rig(name, plain, lambda s: ProcessCamera(s, pytest.fail))
     yield made
     made.close()
@@ -130,7 +153,7 @@ def test_captures(rig):
             assert capture.mask.ndim == 2
             assert capture.mask.flags.c_contiguous
             # A recording without LabelInfo has no names, and none are invented.
-            named = {*camera.class_names} or {0, PERSON}
+            named = {*camera.class_names, rig.person} | {0}
             assert set(np.unique(capture.mask)) <= named | {255}
         if capture.frame is not None and capture.mask is not None:
             assert capture.frame.shape[:2] == capture.mask.shape
@@ -139,10 +162,41 @@ def test_captures(rig):
     assert camera.details()
 
 
-@pytest.mark.parametrize('rig', [*RECORDINGS, *VIDEOS, 'imx500', 'process'], indirect=True)
+@every_camera
+def test_instances_are_those_of_the_mask(rig, request):
+    camera = rig.open()
+    captures = [c for c in read(camera, 10) if c.mask is not None]
+    of_instances = request.node.callspec.params['rig'] in OF_INSTANCES
+    assert captures
+    for capture in captures:
+        found, mask = capture.instances, capture.mask
+        assert (found is not None) == of_instances
+        if not of_instances:
+            continue
+        assert isinstance(found, Instances)
+        assert found.labels.dtype == np.uint16
+        assert found.labels.shape == mask.shape
+        assert len(found) == 1
+        assert 0.25 <= found.scores[0] <= 1
+        ids = np.concatenate([[0], found.class_ids])
+        np.testing.assert_array_equal(np.where(mask == 255, 0, mask), ids[found.labels])
+        assert found.areas.tolist() == np.bincount(found.labels.ravel())[1:].tolist()
+    # Live where the network is; what was recorded stays.
+    if of_instances and rig.name != 'recording':
+        camera.settings = rig.settings.changed(min_score=1.0)
+        read(camera, 8)
+        captures = [c for c in read(camera, 8) if c.mask is not None]
+        assert all(len(c.instances) == 0 for c in captures[-2:])
+        assert not (captures[-1].mask % 255).any()
+    if of_instances:
+        assert camera.class_names[0] == 'background'
+
+
+@pytest.mark.parametrize('rig', [*RECORDINGS, *VIDEOS, 'imx500', 'process', *OF_INSTANCES],
+                         indirect=True)
 def test_registration(rig, tmp_path):
     source = {}
-    if rig.name == 'process':
+    if rig.name == 'process' and rig.settings.source == 'synthetic':
         source = {'source': str(make_recording(tmp_path / 'played', 'MCAP', False))}
     captures = read(rig.open(**source), 8)
     assert any(c.mask is not None for c in captures)
@@ -150,7 +204,7 @@ def test_registration(rig, tmp_path):
         if capture.mask is not None:
             blue, green, red = (capture.frame[..., k].astype(int) for k in range(3))
             person = red - np.maximum(blue, green) > 100
-            different = np.count_nonzero(person != (capture.mask == PERSON))
+            different = np.count_nonzero(person != (capture.mask == rig.person))
             assert different < 0.01 * person.size  # JPEG and the grid blur the border
 
 

@@ -1,16 +1,19 @@
 """The AI Camera, on a fake picamera2 that does everything that the real one does wrong."""
+import functools
 import struct
 import sys
 
+from fakes.instance_tensors import CHAIR, distances, DOUBTFUL, SCORE, SIZE, suppressed
 from fakes.rpk import make_rpk
 from instseg_ros.cameras import CameraError, imx500, open_camera
-from instseg_ros.cameras.imx500_metadata import (frames_behind, read_stamp, read_tensor,
+from instseg_ros.cameras.imx500_metadata import (frames_behind, read_stamp, read_tensors,
                                                  seen_region)
 from instseg_ros.core import SettingsError
 import numpy as np
 import pytest
 
 PERSON = 15
+PERSON_ID = 1  # of a network of instances
 
 
 def read(camera, count):
@@ -70,6 +73,22 @@ def test_a_faster_camera_than_network_gives_frames_without_masks(ai_camera, ai_s
     assert all(c.frame is not None for c in captures)
 
 
+@pytest.mark.parametrize(('asked', 'rate'), [(0.0, 19), (25.0, 25)])
+def test_rate_of_a_network_that_does_not_say(ai_camera, ai_settings, tmp_path, asked, rate):
+    model = make_rpk(tmp_path / 'mute.rpk', {})
+    camera = open_camera(ai_settings.changed(model=str(model), frame_rate=asked))
+    period_us = int(1e6 / (asked or 30))
+    assert ai_camera.controls['FrameDurationLimits'] == (period_us, period_us)
+    captures = read(camera, 40)
+    assert ai_camera.controls['FrameDurationLimits'] == (int(1e6 / rate),) * 2
+    if not asked:
+        assert all(c.mask is not None for c in captures[-20:])
+        camera.settings = ai_settings.changed(model=str(model), frame_rate=10.0)
+        camera.settings = ai_settings.changed(model=str(model))
+        assert ai_camera.controls['FrameDurationLimits'] == (int(1e6 / rate),) * 2
+    camera.close()
+
+
 @pytest.mark.parametrize('lag', [1, 2, 3])
 def test_lag_can_be_said(ai_camera, ai_settings, lag):
     ai_camera.lag = lag
@@ -98,7 +117,7 @@ def test_both_descriptions_of_tensors(ai_camera, ai_settings, info_size):
 
 def test_unknown_description_of_tensors():
     with pytest.raises(CameraError, match='expected 708 or 712 bytes about the tensors, got 388'):
-        read_tensor({'CnnOutputTensor': (0.0,), 'CnnOutputTensorInfo': (0,) * 388})
+        read_tensors({'CnnOutputTensor': (0.0,), 'CnnOutputTensorInfo': (0,) * 388})
 
 
 def test_a_network_that_gives_no_classes(ai_camera, ai_settings, tmp_path):
@@ -106,10 +125,137 @@ def test_a_network_that_gives_no_classes(ai_camera, ai_settings, tmp_path):
     with pytest.raises(CameraError, match='expected a network for segmentation.*object detection'):
         open_camera(ai_settings.changed(model=str(model)))
     from picamera2.world import tensor_metadata
-    metadata = tensor_metadata(np.zeros((4, 4), np.uint8))
+    metadata = tensor_metadata([np.zeros((4, 4), np.uint8)])
     metadata['CnnOutputTensor'] = (0.0,) * 15
-    with pytest.raises(CameraError, match='one tensor of height x width class ids'):
-        read_tensor(metadata)
+    with pytest.raises(CameraError, match='expected tensors of the sizes .*got 15 values'):
+        read_tensors(metadata)
+    with pytest.raises(CameraError, match='one tensor of height x width class ids, got 1 tensors '
+                                          'of 16'):
+        read_tensors(tensor_metadata([np.zeros(16)])).classes()
+
+
+@pytest.mark.parametrize('network', [lambda box: [box, box[0]], lambda box: [box[0]]])
+def test_tensors_that_are_neither(ai_camera, ai_settings, network):
+    ai_camera.network = network
+    camera = open_camera(ai_settings)
+    with pytest.raises(CameraError, match='class ids, or of instances, with boxes Nx4.*tensors of'
+                                          r' 2'):
+        read(camera, 8)
+    camera.close()
+
+
+FORMS = {'suppressed': suppressed, 'distances': distances,
+         'normalised': functools.partial(suppressed, unit=1)}
+
+
+@pytest.fixture
+def instances_settings(ai_settings, tmp_path):
+    model = make_rpk(tmp_path / 'yolo.rpk', {'inference_rate': 15, 'task': 'segmentation'}, SIZE)
+    return ai_settings.changed(model=str(model))
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_network_of_instances(ai_camera, instances_settings, form, monkeypatch):
+    ai_camera.network = FORMS[form]
+    camera = open_camera(instances_settings)
+    said = []
+    monkeypatch.setattr(camera, 'report', said.append)
+    captures = read(camera, 20)
+    masked = [c for c in captures if c.mask is not None]
+    assert len(masked) >= 15
+    for capture in masked:
+        found = capture.instances
+        assert found.class_ids.tolist() == [PERSON_ID]
+        assert found.scores.tolist() == [SCORE]
+        person = capture.frame[..., 2] == 255
+        assert np.count_nonzero(person != (found.labels == 1)) < 0.002 * person.size
+        np.testing.assert_array_equal(capture.mask == PERSON_ID, found.labels == 1)
+        assert found.areas[0] == np.count_nonzero(found.labels)
+    assert all(c.instances is None for c in captures if c.mask is None)
+    assert camera.class_names == {0: 'background'}
+    assert len(said) == 1
+    assert 'labels.txt' in said[0]
+    assert camera.details()['the network gives'] == 'instances'
+    # Live: what is doubtful comes too, behind.
+    camera.settings = instances_settings.changed(min_score=0.1)
+    found = [c for c in read(camera, 8) if c.mask is not None][-1].instances
+    assert found.class_ids.tolist() == [PERSON_ID, CHAIR + 1]
+    assert found.scores.tolist() == [SCORE, DOUBTFUL]
+    camera.settings = instances_settings.changed(min_score=0.9)
+    capture = [c for c in read(camera, 8) if c.mask is not None][-1]
+    assert len(capture.instances) == 0
+    assert not (capture.mask % 255).any()
+    camera.close()
+
+
+@pytest.mark.parametrize('flips', [
+    {}, {'flip_horizontal': True}, {'flip_vertical': True},
+    {'flip_horizontal': True, 'flip_vertical': True}])
+@pytest.mark.parametrize('crop', [(0, 379, 4056, 2282), (1000, 500, 2000, 1500)])
+@pytest.mark.parametrize('roi', [(), (508, 0, 3040, 3040), (300, 700, 1600, 1000)])
+def test_instances_lie_right_in_every_region(ai_camera, instances_settings, flips, crop, roi):
+    ai_camera.network, ai_camera.scaler_crop = suppressed, crop
+    camera = open_camera(instances_settings.changed(
+        width=800, height=450, inference_roi=roi, **flips))
+    capture = [c for c in read(camera, 8) if c.mask is not None][-1]
+    camera.close()
+    x = crop[0] + (np.arange(800) + 0.5) / 800 * crop[2]
+    y = crop[1] + (np.arange(450) + 0.5) / 450 * crop[3]
+    rx, ry, rw, rh = seen_region(roi, False)
+    seen = ((y >= ry) & (y < ry + rh))[:, None] & ((x >= rx) & (x < rx + rw))
+    seen = seen[::-1 if 'flip_vertical' in flips else 1, ::-1 if 'flip_horizontal' in flips else 1]
+    np.testing.assert_array_equal(capture.mask == 255, ~seen)
+    person = (capture.frame[..., 2] == 255) & seen
+    assert np.count_nonzero(person != (capture.mask == PERSON_ID)) < 0.003 * person.size
+    np.testing.assert_array_equal(capture.instances.labels > 0, capture.mask == PERSON_ID)
+
+
+def test_network_that_is_turned(ai_camera, instances_settings):
+    middle = instances_settings.changed(inference_roi=(12, 0, 4032, 3040))
+    upright, turned = [], []
+    for rotated, found in ((False, upright), (True, turned)):
+        ai_camera.index, ai_camera.last_inference = 0, -1000
+        ai_camera.network = (lambda box: suppressed(1 - box[::-1])) if rotated else suppressed
+        camera = open_camera(middle.changed(rotate_mask=rotated))
+        found += [c.instances for c in read(camera, 8) if c.mask is not None]
+        camera.close()
+    assert np.count_nonzero(turned[0].labels != upright[0].labels) < 20
+    np.testing.assert_allclose(turned[0].oriented_boxes, upright[0].oriented_boxes, atol=0.01)
+
+
+@pytest.mark.parametrize(('said', 'lines', 'names'), [
+    (['man', '-', 'dog'], None, {0: 'background', 1: 'man', 3: 'dog'}),
+    (['man'], 'woman', {0: 'background', 1: 'man'}),
+    (None, 'woman\ncat', {0: 'background', 1: 'woman', 2: 'cat'}),
+    (None, 'Background\nwoman', {0: 'Background', 1: 'woman'})])
+def test_names_of_instances(ai_camera, ai_settings, tmp_path, said, lines, names):
+    ai_camera.network = suppressed
+    model = make_rpk(tmp_path / 'yolo.rpk', {'classes': {'labels': said}} if said else {}, SIZE)
+    file = tmp_path / 'labels.txt'
+    file.write_text(lines or '')
+    camera = open_camera(ai_settings.changed(model=str(model),
+                                             labels_file=str(file) if lines else ''))
+    assert camera.class_names == {}
+    read(camera, 8)
+    assert camera.class_names == names
+    camera.close()
+
+
+def test_kind_of_network_can_be_said(ai_camera, ai_settings, tmp_path):
+    model = make_rpk(tmp_path / 'boxes.rpk', {'task': 'object detection'}, SIZE)
+    settings = ai_settings.changed(model=str(model), network_kind='instances')
+    ai_camera.network = suppressed
+    camera = open_camera(settings)
+    assert any(c.instances is not None for c in read(camera, 8))
+    camera.close()
+    for kind, network, words in (
+            ('mask', suppressed, 'expected a network with one tensor of height x width'),
+            ('instances', None, 'expected a network of instances, with boxes Nx4.*320x320')):
+        ai_camera.network = network
+        camera = open_camera(settings.changed(network_kind=kind))
+        with pytest.raises(CameraError, match=words):
+            read(camera, 8)
+        camera.close()
 
 
 def test_the_same_tensor_twice_is_one(ai_camera, ai_settings, monkeypatch):
@@ -239,7 +385,7 @@ def test_waiting_in_vain_loses_no_request(ai_camera, ai_settings):
 
 def test_a_forgotten_network_is_noticed(ai_camera, ai_settings):
     camera = open_camera(ai_settings.changed(mask_timeout=0.1))
-    ai_camera.network = False
+    ai_camera.runs = False
     with pytest.raises(CameraError, match='frames come, but no mask'):
         while True:
             camera.read(0.1)
@@ -257,7 +403,7 @@ def test_the_fake_forgets_its_network(ai_camera, ai_settings):
     camera.configure(camera.create_video_configuration(
         main={'size': (640, 480), 'format': 'RGB888'}))
     camera.start()
-    assert not ai_camera.network
+    assert not ai_camera.runs
     camera.close()
 
 

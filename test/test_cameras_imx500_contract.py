@@ -13,8 +13,9 @@ import subprocess
 import sys
 import types
 
+from fakes.instance_tensors import distances, suppressed
 from fakes.rpk import make_rpk
-from instseg_ros.cameras.imx500_metadata import read_tensor, run_time_us
+from instseg_ros.cameras.imx500_metadata import read_tensors, run_time_us
 import numpy as np
 import pytest
 
@@ -149,9 +150,9 @@ def network(tmp_path):
     return str(make_rpk(tmp_path / 'network.rpk'))
 
 
-def tensor(info_size=712, **changes):
+def tensor(info_size=712, tensors=(MASK,), **changes):
     from fakes.picamera2.world import tensor_metadata
-    return {**tensor_metadata(MASK, 7, info_size), **changes}
+    return {**tensor_metadata(tensors, 7, info_size), **changes}
 
 
 def test_what_the_network_says(hardware, network):
@@ -161,6 +162,8 @@ def test_what_the_network_says(hardware, network):
     assert device.network_intrinsics.task == 'segmentation'
     assert device.network_intrinsics.inference_rate == 19
     assert device.network_intrinsics.labels is None
+    assert device.network_intrinsics.bbox_normalization is None
+    assert device.network_intrinsics.bbox_order is None
 
 
 def test_outputs_are_columns_of_floats(hardware, network):
@@ -169,27 +172,50 @@ def test_outputs_are_columns_of_floats(hardware, network):
     assert output.dtype == np.float32
     assert not output.flags.c_contiguous
     np.testing.assert_array_equal(output, MASK)
-    np.testing.assert_array_equal(read_tensor(tensor()).mask, output)
+    np.testing.assert_array_equal(read_tensors(tensor()).classes(), output)
     assert device.get_outputs(tensor(), add_batch=True)[0].shape == (1, 320, 320)
     assert [list(s) for s in device.get_output_shapes(tensor())] == [[320, 320]]
+
+
+@pytest.mark.parametrize('form', [suppressed, distances])
+def test_outputs_of_a_network_of_instances(hardware, network, form):
+    device = hardware[0].IMX500(network)
+    made = form(np.array([(0.2, 0.3), (0.4, 0.6)]))
+    outputs, ours = device.get_outputs(tensor(tensors=made)), read_tensors(tensor(tensors=made))
+    assert ours.sizes == tuple(t.shape for t in made)
+    for k, (expected, output) in enumerate(zip(made, outputs, strict=True)):
+        np.testing.assert_array_equal(output, expected)
+        np.testing.assert_array_equal(ours.array(k), expected)
+
+
+def test_intrinsics_of_a_network_of_instances(hardware, tmp_path):
+    said = {'task': 'segmentation', 'classes': {'labels': ['person', 'bicycle']},
+            'cpu': {'bbox_normalization': True, 'bbox_order': 'xy'}}
+    device = hardware[0].IMX500(str(make_rpk(tmp_path / 'yolo.rpk', said, 640)))
+    intrinsics = device.network_intrinsics
+    assert device.get_input_size() == (640, 640)
+    assert intrinsics.labels == ['person', 'bicycle']
+    assert intrinsics.bbox_normalization is True
+    assert intrinsics.bbox_order == 'xy'
 
 
 def test_outputs_that_are_not_there(hardware, network):
     device = hardware[0].IMX500(network)
     for metadata in ({}, tensor(CnnOutputTensor=None), tensor(CnnOutputTensor=())):
         assert device.get_outputs(metadata) is None
-        assert read_tensor(metadata) is None
+        assert read_tensors(metadata) is None
     assert device.get_outputs(tensor(CnnOutputTensorInfo=None)) == []
-    assert read_tensor(tensor(CnnOutputTensorInfo=None)) is None
+    assert read_tensors(tensor(CnnOutputTensorInfo=None)) is None
 
 
 def test_a_pair_that_does_not_fit(hardware, network):
     device = hardware[0].IMX500(network)
     with pytest.raises(ValueError, match='tensor info length 708 does not match .* 712'):
         device.get_outputs(tensor(info_size=708))
-    np.testing.assert_array_equal(read_tensor(tensor(info_size=708)).mask, MASK)  # ours reads both
-    assert read_tensor(tensor(info_size=708)).count is None
-    assert read_tensor(tensor()).count == 7
+    # Ours reads both.
+    np.testing.assert_array_equal(read_tensors(tensor(info_size=708)).classes(), MASK)
+    assert read_tensors(tensor(info_size=708)).count is None
+    assert read_tensors(tensor()).count == 7
 
 
 def test_run_time(hardware, network):

@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import cv2
-from fakes.onnx_network import CLASSES, IDS, INT64, make_onnx, SIZE
+from fakes.onnx_network import (BOXES, CLASSES, IDS, INT64, make_onnx, make_yolo, SIZE,
+                                YOLO_CLASSES)
 from fakes.pictures import make_film, make_folder, make_video, PERSON, picture
 from instseg_ros.cameras import (CameraError, CameraSettings, EndOfStream, open_camera,
                                  VOC_CLASSES)
@@ -63,6 +64,76 @@ def test_layout_is_recognised(tmp_path, form, person):
 def test_network_that_is_not_understood(tmp_path, form, settings, words):
     with pytest.raises(CameraError, match=words):
         network(make_onnx(tmp_path / 'red.onnx', **form), **settings).segment(picture(0)[0])
+
+
+@pytest.mark.parametrize('form', [{}, {'open_size': True}], ids=['fixed', 'open size'])
+def test_onnx_gives_instances(tmp_path, form):
+    found = network(make_yolo(tmp_path / 'yolo.onnx', **form),
+                    network_size=(64, 64) if form else ())
+    assert found.of_instances
+    for index in range(6):
+        frame, expected = picture(index)
+        mask, instances = found.look(frame, 0.25)
+        assert instances.class_ids.tolist() == [PERSON]
+        assert 0.7 < instances.scores[0] < 0.863  # 220 of 255
+        # Red cells of 4x4 pixels lose their corners.
+        assert np.count_nonzero((instances.labels == 1) != (expected == PERSON)) <= 24
+        np.testing.assert_array_equal(mask, PERSON * instances.labels)
+        # The bars above and below the frame are not part of it.
+        assert instances.oriented_boxes[0, 1] == 20
+    assert len(found.look(frame, 0.95)[1]) == 0
+    # Frames of every size and proportion.
+    for width, height in ((640, 480), (100, 300), (300, 100)):
+        large = cv2.resize(frame, (width, height), interpolation=cv2.INTER_NEAREST)
+        wide = cv2.resize(expected, (width, height), interpolation=cv2.INTER_NEAREST)
+        mask, instances = found.look(large, 0.25)
+        assert mask.shape == instances.labels.shape == (height, width)
+        assert np.count_nonzero((mask == PERSON) != (wide == PERSON)) < 0.03 * mask.size
+
+
+@pytest.mark.parametrize(('form', 'words'), [
+    ({'tail': [('Transpose', {'perm': [0, 2, 1]})], 'rows': BOXES, 'boxes': 5 + YOLO_CLASSES},
+     r'got output0 \(1x84x25\), output1 \(1x1x16x16\)'),
+    ({'masks': (1, 1, 16, 8)}, r'got .*output1 \(1x1x16x8\)'),
+    ({'rows': 5}, r'got output0 \(1x5x84\)'),
+    # What the file says is one thing, what comes another.
+    ({'tail': [('Transpose', {'perm': [0, 2, 1]})]}, r'got output0 \(1x84x25\)'),
+    ({'tail': [('Transpose', {'perm': [0, 2, 1]})], 'open_size': True}, 'got output0'),
+])
+def test_instances_of_a_wrong_shape(tmp_path, form, words):
+    with pytest.raises(CameraError, match=r'expected a network of instances with two outputs, '
+                                          r'1 x \(4 \+ classes \+ masks\) x 84 .*' + words):
+        network(make_yolo(tmp_path / 'yolo.onnx', **form),
+                network_size=(64, 64) if 'open_size' in form else ()).look(picture(0)[0], 0.25)
+
+
+def test_kind_of_network_that_is_said(tmp_path):
+    yolo, red = make_yolo(tmp_path / 'yolo.onnx'), make_onnx(tmp_path / 'red.onnx')
+    with pytest.raises(CameraError, match='expected one output of classes, got output0'):
+        network(yolo, network_kind='mask')
+    with pytest.raises(CameraError, match=r'with two outputs.*got y \(1x21x48x64\)'):
+        network(red, network_kind='instances')
+    assert network(yolo, network_kind='instances').of_instances
+    assert not network(red).of_instances
+    (tmp_path / 'any.tflite').write_bytes(b'')
+    with pytest.raises(CameraError, match='expected an ONNX file for a network of instances'):
+        network(tmp_path / 'any.tflite', network_kind='instances')
+
+
+@pytest.mark.parametrize(('said', 'lines', 'names'), [
+    ({0: 'man', 2: 'dog'}, 'woman', {0: 'background', 1: 'man', 3: 'dog'}),
+    (None, 'woman\ncat', {0: 'background', 1: 'woman', 2: 'cat'}),
+    (None, None, {0: 'background'}), ('no names', None, {0: 'background'})])
+def test_names_of_instances(tmp_path, said, lines, names, caplog):
+    file = tmp_path / 'labels.txt'
+    file.write_text(lines or '')
+    camera = open_camera(CameraSettings(
+        source=str(make_folder(tmp_path / 'pictures')), labels_file=str(file) if lines else '',
+        network=str(make_yolo(tmp_path / 'yolo.onnx', names=said))))
+    assert camera.class_names == names
+    assert camera.read(5.0).instances is not None
+    camera.close()
+    assert ('says no names' in caplog.text) == (len(names) == 1)
 
 
 @pytest.mark.parametrize(('output', 'words'), [

@@ -1,4 +1,5 @@
 """The capture process: what it says, whom it lets in, how it ends."""
+import dataclasses
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from instseg_ros.cameras.capture_protocol import (default_address, pack, pack_ca
 from instseg_ros.cameras.capture_server import CaptureServer
 from instseg_ros.cameras.upload_watch import describe_progress
 from instseg_ros.cli import main
-from instseg_ros.core import SettingsError
+from instseg_ros.core import Instances, SettingsError
 import numpy as np
 import pytest
 import zmq
@@ -127,10 +128,26 @@ def running(camera):
     return lambda: camera.details()['camera'] == 'running'
 
 
-def make_capture(number, frame=True, mask=True):
+def make_capture(number, frame=True, mask=True, instances=None):
     rng = np.random.default_rng(number)
     return Capture(10**18 + number, rng.integers(0, 256, (6, 8, 3), np.uint8) if frame else None,
-                   rng.integers(0, 256, (6, 8), np.uint8) if mask else None)
+                   rng.integers(0, 256, (6, 8), np.uint8) if mask else None, instances)
+
+
+def make_instances(count):
+    rng = np.random.default_rng(count)
+    labels = np.zeros((6, 8), np.uint16)
+    labels[:count] = np.arange(1, count + 1)[:, None]
+    return Instances(labels, rng.integers(1, 99, count, np.uint8), np.full(count, 8),
+                     rng.random(count), rng.integers(0, 8, (count, 4), np.int32),
+                     rng.random((count, 5)))
+
+
+def assert_same(ours, theirs):
+    for field in dataclasses.fields(Instances):
+        one, other = getattr(ours, field.name), getattr(theirs, field.name)
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
 
 
 def ended(pid, timeout_s=TIMEOUT_S):
@@ -167,6 +184,72 @@ def test_messages_there_and_back(frame, mask):
             assert not theirs.flags.writeable
 
 
+@pytest.mark.parametrize('count', [0, 3])
+def test_instances_there_and_back(count):
+    found = make_instances(count)
+    head, *parts = pack_capture(make_capture(1, instances=found), 7)
+    assert parts[-1] is found.labels
+    fields = unpack(head)
+    assert fields['version'] == 2
+    back = unpack_capture(fields, [p.tobytes() for p in parts])
+    assert_same(back.instances, found)
+    assert not back.instances.labels.flags.writeable
+    with pytest.raises(CameraError, match='expected the pixels that the head'):
+        unpack_capture(fields, [p.tobytes() for p in parts[:-1]])
+    fields['instances']['boxes'] = [3]
+    with pytest.raises(CameraError, match='expected the pixels that the head'):
+        unpack_capture(fields, [p.tobytes() for p in parts])
+
+
+def test_clients_of_the_version_before_get_frames_and_masks(serving):
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.connect(serving.address)
+    socket.send(json.dumps({'version': 1, 'kind': 'hello', 'live': {}}).encode())
+    camera = serving.running_client()
+    serving.cameras[0].captures.append(make_capture(1, instances=make_instances(2)))
+    assert_same(take(camera, 1)[0].instances, make_instances(2))
+    kind, parts = '', []
+    while kind != 'capture':
+        assert socket.poll(1000 * TIMEOUT_S)
+        parts = socket.recv_multipart()
+        head = json.loads(parts[0])
+        assert head['version'] == 1
+        kind = head['kind']
+    context.destroy(linger=0)
+    assert len(parts) == 3
+    assert 'instances' not in head
+
+
+def test_processes_of_the_version_before_understand_the_client(tmp_path):
+    (tmp_path / 'run').mkdir(mode=0o700)
+    address = f'ipc://{tmp_path}/run/capture.sock'
+    context = zmq.Context()
+    socket = context.socket(zmq.ROUTER)
+    socket.bind(address)
+    camera = RemoteCamera(SETTINGS, pytest.fail, address)
+    camera.read(0.1)
+    identity, hello = socket.recv_multipart()
+    assert json.loads(hello)['version'] == 1
+    capture = make_capture(1)
+    head = {'version': 1, 'kind': 'capture', 'sequence': 1, 'stamp_ns': capture.stamp_ns,
+            'frame': capture.frame.shape, 'mask': capture.mask.shape}
+    socket.send_multipart([identity, json.dumps(head).encode(), capture.frame, capture.mask])
+    got, = take(camera, 1)
+    np.testing.assert_array_equal(got.mask, capture.mask)
+    assert got.instances is None
+    camera.close()
+    context.destroy(linger=0)
+
+
+def test_names_that_the_first_answer_tells(serving):
+    camera = serving.running_client()
+    before = camera.class_names
+    serving.cameras[0].class_names = {0: 'background', 1: 'person'}
+    read_until(camera, lambda: camera.class_names != before)
+    assert camera.class_names == {0: 'background', 1: 'person'}
+
+
 @pytest.mark.parametrize('head', [b'', b'[]', b'null', b'{"version": 1}', b'\xff',
                                   b'{"version": 1, "kind": 3}'])
 def test_heads_that_are_none(head):
@@ -175,8 +258,8 @@ def test_heads_that_are_none(head):
 
 
 def test_other_versions_and_cut_pixels():
-    with pytest.raises(CameraError, match='expected version 1 .* got 2; install the same'):
-        unpack(b'{"version": 2, "kind": "state"}')
+    with pytest.raises(CameraError, match='expected version 1 to 2 .* got 3; install the same'):
+        unpack(b'{"version": 3, "kind": "state"}')
     head, frame, _ = pack_capture(make_capture(1), 1)
     with pytest.raises(CameraError, match='expected the pixels that the head'):
         unpack_capture(unpack(head), [frame.tobytes()[:-1], b''])

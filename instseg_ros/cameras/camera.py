@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.class_names import VOC_NAMES
+from ..core.instances import Instances
 from ..core.settings import setting, Settings
 from ..errors import CameraError, SettingsError
 from ..messages import topics
@@ -43,12 +44,17 @@ class Capture:
         BGR.
     mask : ndarray of shape (H, W), uint8, or None
         Class id of each pixel, registered to the frame; 255 no data.
+    instances : Instances or None
+        Those that the network knows by itself, registered to the frame: the mask is made from
+        them. The highest score first, which is in front where they overlap; the oriented boxes
+        are the network's own, not turned. None from a network that gives classes only.
 
     """
 
     stamp_ns: int
     frame: npt.NDArray[np.uint8] | None
     mask: npt.NDArray[np.uint8] | None
+    instances: Instances | None = None
 
 
 @dataclass(frozen=True)
@@ -94,22 +100,29 @@ class CameraSettings(Settings):
         10.0, 'Longest wait for the next frame of a recording: what is longer is skipped',
         unit='s', low=0.1, high=1e6)
 
+    network_kind: str = setting(
+        'auto', 'What the network of imx500 or a video gives: class ids of pixels (mask), or '
+        'instances by itself, as YOLO-seg does (instances); auto: seen from its tensors',
+        choices=('auto', 'mask', 'instances'), live=False)
+    min_score: float = setting(
+        0.25, 'Instances of such a network with a lower score are left out', low=0, high=1)
     network: str = setting(
         '', 'Network that makes the masks of a video on the CPU: a TFLite or ONNX file; empty: '
         'frames only', live=False)
     network_size: tuple[int, ...] = setting(
         (), 'Width and height of the input of an ONNX network that leaves them open; empty: 512, '
-        '512', unit='px', low=16, high=4096, live=False)
+        '512, of YOLO-seg 640, 640', unit='px', low=16, high=4096, live=False)
     network_output: str = setting(
         '', 'Output of the network that has the classes; empty: the only one', live=False)
     network_threads: int = setting(2, 'CPU threads of the network', low=1, high=64, live=False)
     labels_file: str = setting(
-        '', 'Class names, a line for each id from 0 on; empty: PASCAL VOC, or what a recording '
-        'says', live=False)
+        '', 'Class names, a line for each id from 0 on (of a network of instances: for each of '
+        'its classes, as labels.txt of its export has); empty: PASCAL VOC, or what a recording or '
+        'the network says', live=False)
 
     model: str = setting(
         '/usr/share/imx500-models/imx500_network_deeplabv3plus.rpk',
-        'Network of the imx500 (.rpk), one that gives class ids', live=False)
+        'Network of the imx500 (.rpk): class ids of pixels, or YOLO-seg', live=False)
     buffer_count: int = setting(
         6, 'Frame buffers of the imx500, some 5 MB each', low=2, high=32, live=False)
     exposure_time: int = setting(

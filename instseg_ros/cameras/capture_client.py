@@ -18,8 +18,8 @@ import zmq
 
 from .camera import Camera, CameraSettings, Capture
 from .capture_options import as_arguments
-from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, progress_address, QUEUED,
-                               SILENCE_S, unpack, unpack_capture)
+from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, NEWEST, pack, progress_address,
+                               QUEUED, SILENCE_S, unpack, unpack_capture)
 from ..errors import CameraError, EndOfStream, SourceError
 
 START_TIMEOUT_S = 20.0  # from the start of Python to the first word of the process
@@ -103,7 +103,7 @@ class RemoteCamera(Camera):
             now = time.monotonic()
             if now - self._greeted_s >= HEARTBEAT_S:
                 self._greeted_s = now
-                self._say('hello', live=self._live)
+                self._say('hello', live=self._live, newest=NEWEST)
             wait_s = min(max(0.0, until - now), HEARTBEAT_S)
             ready = dict(self._poller.poll(round(1000 * wait_s)))
             if self._socket in ready:

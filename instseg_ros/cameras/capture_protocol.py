@@ -2,22 +2,29 @@
 What a capture process and its clients say to each other, over ZeroMQ.
 
 The process has a ROUTER socket, each client a DEALER. A message is a head, one part of JSON, and
-for a capture the bytes of frame and mask, a part each, which are never copied on their way to the
-socket. Every head has the version of this protocol and a kind:
+for a capture the bytes of frame, mask and labels of instances, a part each, which are never copied
+on their way to the socket. Every head has a version of this protocol and a kind:
 
 ========== ============ ============================================================
 kind       from         further fields
 ========== ============ ============================================================
-``hello``  client       ``live``: live settings to apply by name; at least every second
+``hello``  client       ``live``: live settings to apply by name; ``newest``: the newest version
+                        that the client knows, 1 where it is absent; at least every second
 ``bye``    client       ``release``: whether the camera is to be closed
-``opened`` process      ``class_names``: pairs of id and name
+``opened`` process      ``class_names``: pairs of id and name; again when they are others
 ``state``  process      ``state``: words; ``opening``: whether silence is to be expected;
                         ``details``: words by name; at least every second but for then
 ``problem`` process     ``text``: what went wrong; the process goes on by itself
 ``end``    process      ``text``: nothing more will come; ``failed``: since the source will
                         not do
-``capture`` process     ``sequence``, ``stamp_ns``, ``frame``, ``mask``: shape or null
+``capture`` process     ``sequence``, ``stamp_ns``, ``frame``, ``mask``: shape or null;
+                        from version 2 on ``instances``: null, or ``labels``: shape, and what
+                        else :class:`~..core.instances.Instances` has, as lists
 ========== ============ ============================================================
+
+Version 2 differs by the instances of a capture alone. What is the same in both is sent as version
+1, so that processes and clients of version 1 and 2 understand each other: a client of version 1
+gets frame and mask.
 
 While a camera opens, the process may be frozen. Beside an ipc socket there is then another one,
 a PUB, at which a second process says ``state``.
@@ -36,21 +43,27 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import numpy.typing as npt
 
 from .camera import Capture
+from ..core.instances import Instances
 from ..errors import CameraError
 
-VERSION = 1
+OLDEST, NEWEST = 1, 2  # versions that are understood
 HEARTBEAT_S = 0.3
 # A process whose messages or a client whose hellos stay away for so long is taken for dead.
 SILENCE_S = 3.0
 QUEUED = 15  # messages on either side: half a second may wait for a client that is busy
+# What is known of each instance, and the shape of it.
+_LISTS: dict[str, tuple[Any, ...]] = {
+    'class_ids': (np.uint8,), 'areas': (np.int64,), 'scores': (np.float64,),
+    'boxes': (np.int32, 4), 'oriented_boxes': (np.float64, 5)}
 BUFFER_BYTES = 4 << 20  # of the sockets: an image goes through in one piece
 
 
-def pack(kind: str, **fields: Any) -> bytes:
+def pack(kind: str, version: int = OLDEST, **fields: Any) -> bytes:
     """Return a head."""
-    return json.dumps({'version': VERSION, 'kind': kind, **fields}).encode()
+    return json.dumps({'version': version, 'kind': kind, **fields}).encode()
 
 
 def unpack(head: Any) -> dict[str, Any]:
@@ -60,7 +73,7 @@ def unpack(head: Any) -> dict[str, Any]:
     Raises
     ------
     CameraError
-        It is no head of this version.
+        It is no head of a version that is known here.
 
     """
     try:
@@ -70,24 +83,31 @@ def unpack(head: Any) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         raise CameraError('expected a message of instseg capture, got something else; is the '
                           'address right?') from error
-    if version != VERSION:
-        raise CameraError(f'expected version {VERSION} of the capture protocol, got {version}; '
-                          'install the same instseg_ros on both sides')
+    if version not in range(OLDEST, NEWEST + 1):
+        raise CameraError(f'expected version {OLDEST} to {NEWEST} of the capture protocol, got '
+                          f'{version}; install the same instseg_ros on both sides')
     return dict(fields)
 
 
-def pack_capture(capture: Capture, sequence: int) -> list[Any]:
-    """Return the parts of a capture's message; frame and mask are not copied."""
-    images = (capture.frame, capture.mask)
-    shapes = [None if i is None else i.shape for i in images]
-    head = pack('capture', sequence=sequence, stamp_ns=capture.stamp_ns, frame=shapes[0],
-                mask=shapes[1])
+def pack_capture(capture: Capture, sequence: int, version: int = NEWEST) -> list[Any]:
+    """Return the parts of a capture's message, as of a version; images are not copied."""
+    images: list[npt.NDArray[Any] | None] = [capture.frame, capture.mask]
+    fields: dict[str, Any] = {name: None if image is None else image.shape
+                              for name, image in zip(('frame', 'mask'), images, strict=True)}
+    found = capture.instances
+    if found is not None and version > OLDEST:
+        fields['instances'] = {
+            'labels': found.labels.shape,
+            **{name: getattr(found, name).tolist() for name in _LISTS}}
+        images.append(found.labels)
+    head = pack('capture', NEWEST if 'instances' in fields else OLDEST, sequence=sequence,
+                stamp_ns=capture.stamp_ns, **fields)
     return [head] + [np.ascontiguousarray(i) for i in images if i is not None]
 
 
 def unpack_capture(fields: dict[str, Any], parts: Sequence[Any]) -> Capture:
     """
-    Return the capture of a message; its arrays are read-only views of the parts.
+    Return the capture of a message; its images are read-only views of the parts.
 
     Parameters
     ----------
@@ -103,15 +123,25 @@ def unpack_capture(fields: dict[str, Any], parts: Sequence[Any]) -> Capture:
 
     """
     rest = list(parts)
+
+    def image(shape: Sequence[int] | None, kind: type[np.generic]) -> Any:
+        if shape is None:
+            return None
+        pixels = np.frombuffer(rest.pop(0), kind).reshape(shape)
+        pixels.flags.writeable = False
+        return pixels
+
     try:
-        images = [None if fields[name] is None
-                  else np.frombuffer(rest.pop(0), np.uint8).reshape(fields[name])
-                  for name in ('frame', 'mask')]
-        for image in images:
-            if image is not None:
-                image.flags.writeable = False
-        return Capture(int(fields['stamp_ns']), *images)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        frame, mask = (image(fields[name], np.uint8) for name in ('frame', 'mask'))
+        found = fields.get('instances')
+        instances = None
+        if found is not None:
+            count = len(found['scores'])
+            instances = Instances(image(found['labels'], np.uint16), **{
+                name: np.array(found[name], kind).reshape(count, *shape)
+                for name, (kind, *shape) in _LISTS.items()})
+        return Capture(int(fields['stamp_ns']), frame, mask, instances)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise CameraError(f'expected the pixels that the head of a capture announces, got '
                           f'{error!r}') from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 import fcntl
 import logging
 import os
@@ -16,8 +17,8 @@ from typing import Any
 import zmq
 
 from .camera import Camera, CameraSettings, fails_for_good, is_played, open_camera
-from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, pack, pack_capture, prepare_address,
-                               progress_address, QUEUED, SILENCE_S, unpack)
+from .capture_protocol import (BUFFER_BYTES, HEARTBEAT_S, OLDEST, pack, pack_capture,
+                               prepare_address, progress_address, QUEUED, SILENCE_S, unpack)
 from .service_manager import ServiceManager
 from .upload_watch import watched_upload
 from ..errors import CameraError, EndOfStream, SettingsError
@@ -28,6 +29,14 @@ PATIENCE_S = 1.0  # with a client that is slow; its own ends after SILENCE_S
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 10.0  # before a camera that failed is opened again
 
 log = logging.getLogger('instseg.capture')
+
+
+@dataclass
+class _Client:
+    """Whoever says hello: when it was heard last, and the newest protocol that it knows."""
+
+    heard_s: float = 0.0
+    newest: int = OLDEST
 
 
 class CaptureServer:
@@ -62,7 +71,7 @@ class CaptureServer:
         self._address = address
         self._open = open_with
         self._camera: Camera | None = None
-        self._clients: dict[bytes, float] = {}  # when each was heard last
+        self._clients: dict[bytes, _Client] = {}
         self._live: dict[str, Any] = {}
         self._released = False
         self._sequence = 0
@@ -159,14 +168,20 @@ class CaptureServer:
         log.info('the camera is open: %s', self._settings.source)
         self._be('running')
         self._tell(self._opened())
+        names = camera.class_names
         # Frames of a file can wait for a client that is slow.
         patience_s = PATIENCE_S if is_played(self._settings.source) else 0.0
         while not stopping.is_set() and not self._released:
             self._attend()
             capture = camera.read(READ_TIMEOUT_S)
+            if camera.class_names is not names:  # the network's first answer says which they are
+                names = camera.class_names
+                self._tell(self._opened())
             if capture:
                 self._sequence += 1
-                self._tell(*pack_capture(capture, self._sequence), patience_s=patience_s)
+                for identity, client in list(self._clients.items()):
+                    self._send(identity, *pack_capture(capture, self._sequence, client.newest),
+                               patience_s=patience_s)
 
     def _report(self, text: str) -> None:
         self._log(logging.WARNING, text)
@@ -202,14 +217,14 @@ class CaptureServer:
             identity, *parts = self._socket.recv_multipart()
             try:
                 self._hear(identity, unpack(parts[-1] if parts else b''))
-            except (CameraError, TypeError, AttributeError) as error:
+            except (CameraError, TypeError, AttributeError, ValueError, OverflowError) as error:
                 self._send(identity, pack('problem', text=str(error)))
         now = time.monotonic()
         if now - self._said_s < HEARTBEAT_S:
             return
         self._said_s = now
         self._manager.alive()
-        for identity in [i for i, heard in self._clients.items() if now - heard > SILENCE_S]:
+        for identity in [i for i, c in self._clients.items() if now - c.heard_s > SILENCE_S]:
             del self._clients[identity]
         self._tell(self._state_message())
 
@@ -223,11 +238,11 @@ class CaptureServer:
         elif fields['kind'] == 'hello':
             self._released = False
             if identity not in self._clients:
-                self._clients[identity] = 0.0
+                self._clients[identity] = _Client(newest=int(fields.get('newest', OLDEST)))
                 self._send(identity, self._state_message())
                 if self._camera:
                     self._send(identity, self._opened())
-            self._clients[identity] = time.monotonic()
+            self._clients[identity].heard_s = time.monotonic()
             self._apply(dict(fields.get('live', {})))
 
     def _apply(self, live: dict[str, Any]) -> None:
@@ -254,9 +269,9 @@ class CaptureServer:
         names = self._camera.class_names if self._camera else {}
         return pack('opened', class_names=list(names.items()))
 
-    def _tell(self, *parts: Any, patience_s: float = 0.0) -> None:
+    def _tell(self, message: bytes) -> None:
         for identity in list(self._clients):
-            self._send(identity, *parts, patience_s=patience_s)
+            self._send(identity, message)
 
     def _send(self, identity: bytes, *parts: Any, patience_s: float = 0.0) -> None:
         until = time.monotonic() + patience_s

@@ -20,16 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from .camera import Camera, CameraSettings, Capture
-from .imx500_metadata import (frames_behind, Metadata, read_stamp, read_tensor, run_time_us,
-                              seen_region, SENSOR_SIZE, Tensor)
-from .networks import load_labels
+from .imx500_metadata import (CLASSES, frames_behind, Metadata, read_stamp, read_tensors,
+                              run_time_us, seen_region, SENSOR_SIZE, Tensors)
+from .instance_network import gives_instances, read_outputs, register, TENSORS
+from .networks import load_labels, named, names_of_instances
 from .registration import register_mask
 from .video import flip
 from ..errors import CameraError, SettingsError
 
 _OLDEST = (0, 3, 30)  # picamera2 that drops the frames of the start and knows the inference rate
 _FAST_MODE = (2028, 1520)  # 30 frames per second; beyond, the sensor has one of 10
-_DEFAULT_RATE = 30.0  # of a network that does not say
+_DEFAULT_RATE = 30.0  # of a network that does not say, until its first run
 _DRIVER = Path('/sys/bus/i2c/drivers/imx500')
 
 log = logging.getLogger('instseg.capture')
@@ -52,6 +53,9 @@ class Imx500Camera(Camera):
 
     A tensor comes with a later frame than the one it was made of. Frames wait for that time, some
     50 ms, and leave with their mask, or without one where the network was too slow for them.
+
+    Whether the network gives class ids or instances shows in its tensors, so the classes have
+    names from the first one on.
     """
 
     # The driver forgets the network 5 s after the stream ends, in which a new one may be lost.
@@ -59,7 +63,9 @@ class Imx500Camera(Camera):
 
     def __init__(self, settings: CameraSettings) -> None:
         super().__init__(settings)
-        self.class_names = load_labels(settings.labels_file) or type(self).class_names
+        load_labels(settings.labels_file)  # what is wrong with it is said before anything starts
+        self.class_names = {}
+        self._of_instances: bool | None = None  # until the first tensors
         self._camera: Any = None
         self._job: Any = None
         self._shots: deque[_Shot] = deque()
@@ -87,7 +93,8 @@ class Imx500Camera(Camera):
         imx500, picamera2 = import_driver()
         # First of all: the network decides on the size of the camera's buffers.
         self._device = imx500.IMX500(settings.model)
-        self._rate = _rate_of(self._device, settings.model)
+        said = _rate_of(self._device, settings)
+        self._rate, self._rate_is_known = said or _DEFAULT_RATE, said is not None
         self._set_roi(settings.inference_roi)
         self._camera = picamera2.Picamera2(self._device.camera_num)
         # OpenCV's order of colours is the one that libcamera calls RGB.
@@ -198,7 +205,7 @@ class Imx500Camera(Camera):
         crop = tuple(metadata.get('ScalerCrop') or (0, 0, *SENSOR_SIZE))
         self._shots.append(_Shot(time_ns, stamp_ns, frame, crop, settings))
         seen_ns = time_ns - round(1000 * self._lag(settings) * self._period_us)
-        self._hand_on(self._new_tensor(metadata), seen_ns)
+        self._hand_on(self._new_tensors(metadata), seen_ns)
 
     def _lag(self, settings: CameraSettings) -> int:
         if settings.mask_lag >= 0:
@@ -207,24 +214,53 @@ class Imx500Camera(Camera):
             return 1
         return frames_behind(self._network_us, self._period_us)
 
-    def _new_tensor(self, metadata: Metadata) -> Tensor | None:
-        """Return the tensor of a frame, unless it is an old one again or of another region."""
-        tensor = read_tensor(metadata)
-        if tensor is None or (tensor.count is not None and tensor.count == self._count):
+    def _new_tensors(self, metadata: Metadata) -> Tensors | None:
+        """Return the tensors of a frame, unless they are old ones or of another region."""
+        tensors = read_tensors(metadata)
+        if tensors is None or (tensors.count is not None and tensors.count == self._count):
             self._check_network()
-            tensor = None
+            tensors = None
         else:
-            self._count = tensor.count
+            self._count = tensors.count
             self._tensor_times.append(time.monotonic())
             took = run_time_us(metadata)
             if took:
                 before = self._network_us
                 self._network_us = sum(took) if before is None else (
                     0.9 * before + 0.1 * sum(took))
+                self._keep_up(sum(took))
         if self._skipped:
             self._skipped -= 1
             return None
-        return tensor
+        if tensors is not None and self._of_instances is None:
+            self._recognise(tensors)
+        return tensors
+
+    def _keep_up(self, run_us: int) -> None:
+        """Slow down to what a network that does not say its rate keeps up with, once."""
+        if self._rate_is_known:
+            return
+        self._rate, self._rate_is_known = min(max(1e6 // run_us, 1.0), _DEFAULT_RATE), True
+        if not self._settings.frame_rate:
+            self._camera.set_controls({'FrameRate': self._rate})
+
+    def _recognise(self, tensors: Tensors) -> None:
+        """Find out what the network gives, and what its classes are called."""
+        settings = self._settings
+        if settings.network_kind == 'auto' and not (
+                tensors.are_classes or gives_instances(tensors.sizes)):
+            raise CameraError(
+                f'expected a network with {CLASSES}, or of instances, with {TENSORS}, got '
+                f'{tensors}; choose imx500_network_deeplabv3plus.rpk or an export of YOLO-seg')
+        self._of_instances = settings.network_kind == 'instances' or (
+            settings.network_kind == 'auto' and not tensors.are_classes)
+        said = self._device.network_intrinsics
+        labels = (said and said.labels) or ()
+        if self._of_instances:
+            self.class_names = names_of_instances(labels, settings.labels_file, self.report)
+        else:
+            self.class_names = (named(labels, False) or load_labels(settings.labels_file)
+                                or type(self).class_names)
 
     def _check_network(self) -> None:
         waited_s = time.monotonic() - self._started_s
@@ -233,26 +269,39 @@ class Imx500Camera(Camera):
                               'runs without its network, which is uploaded again; if that does '
                               'not help, look at dmesg')
 
-    def _hand_on(self, tensor: Tensor | None, seen_ns: int) -> None:
-        """Give the tensor to the shot of its time; shots up to then have waited enough."""
+    def _hand_on(self, tensors: Tensors | None, seen_ns: int) -> None:
+        """Give the tensors to the shot of their time; shots up to then have waited enough."""
         half_ns = round(500 * self._period_us)
         while self._shots and self._shots[0].time_ns <= seen_ns + half_ns:
-            shot, mask = self._shots.popleft(), None
-            if tensor is not None and shot.time_ns > seen_ns - half_ns:
-                mask, tensor = self._register(tensor.mask, shot), None
-                self._mask_ns = shot.stamp_ns
-            self._ready.append(Capture(shot.stamp_ns, shot.frame, mask))
-        if tensor is not None:
+            shot = self._shots.popleft()
+            if tensors is not None and shot.time_ns > seen_ns - half_ns:
+                self._ready.append(self._register(tensors, shot))
+                tensors, self._mask_ns = None, shot.stamp_ns
+            else:
+                self._ready.append(Capture(shot.stamp_ns, shot.frame, None))
+        if tensors is not None:
             self._unpaired += 1
 
-    def _register(self, mask: npt.NDArray[np.uint8], shot: _Shot) -> npt.NDArray[np.uint8]:
+    def _register(self, tensors: Tensors, shot: _Shot) -> Capture:
+        """Return a frame with what the network saw in it."""
         settings = shot.settings
-        if settings.rotate_mask:
-            mask = mask[::-1, ::-1]
         size = shot.frame.shape[1], shot.frame.shape[0]
-        return flip(register_mask(mask, size, seen_region(settings.inference_roi,
-                                                          settings.rotate_mask), shot.crop),
-                    settings)
+        roi = seen_region(settings.inference_roi, settings.rotate_mask)
+        if not self._of_instances:
+            mask = tensors.classes()
+            if settings.rotate_mask:
+                mask = mask[::-1, ::-1]
+            mask = flip(register_mask(mask, size, roi, shot.crop), settings)
+            return Capture(shot.stamp_ns, shot.frame, mask)
+        said = self._device.network_intrinsics
+        found = read_outputs(tensors, self._device.get_input_size(), settings.min_score,
+                             said and said.bbox_normalization, said and said.bbox_order == 'yx')
+        # Turned and mirrored as masks are, but in the network's grid, which is smaller.
+        turns = [flipped != settings.rotate_mask
+                 for flipped in (settings.flip_horizontal, settings.flip_vertical)]
+        instances, mask = register(found.mirrored(*turns), size,
+                                   _mirrored(roi, shot.crop, settings), shot.crop)
+        return Capture(shot.stamp_ns, shot.frame, mask, instances)
 
     def details(self) -> dict[str, str]:
         """Return what the sensor and its network say of themselves."""
@@ -260,6 +309,8 @@ class Imx500Camera(Camera):
         times = [t for t in self._tensor_times if time.monotonic() - t < 5]
         rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
         shown['tensor rate (Hz)'] = f'{rate:.1f}'
+        if self._of_instances is not None:
+            shown['the network gives'] = 'instances' if self._of_instances else 'class ids'
         if self._mask_ns:
             shown['age of the mask (s)'] = f'{(time.time_ns() - self._mask_ns) / 1e9:.3f}'
         shown['frames between frame and tensor'] = str(self._lag(self.settings))
@@ -327,13 +378,26 @@ def import_driver() -> tuple[Any, Any]:
     return imx500, picamera2
 
 
-def _rate_of(device: Any, model: str) -> float:
-    """Return the rate that a network keeps up with, in Hz."""
+def _mirrored(roi: tuple[int, ...], crop: tuple[int, ...], settings: CameraSettings
+              ) -> tuple[float, float, float, float]:
+    """Return what the network sees, where it is on a sensor that is mirrored as the frame is."""
+    x, y, width, height = roi
+    if settings.flip_horizontal:
+        x = 2 * crop[0] + crop[2] - x - width
+    if settings.flip_vertical:
+        y = 2 * crop[1] + crop[3] - y - height
+    return x, y, width, height
+
+
+def _rate_of(device: Any, settings: CameraSettings) -> float | None:
+    """Return the rate that a network says it keeps up with, in Hz; None where it does not say."""
     said = device.network_intrinsics
-    if said is not None and said.task not in (None, 'segmentation'):
-        raise CameraError(f'model: expected a network for segmentation, got {model}, which is for '
-                          f'{said.task}')
-    return float((said and said.inference_rate) or _DEFAULT_RATE)
+    if (settings.network_kind == 'auto' and said is not None
+            and said.task not in (None, 'segmentation')):
+        raise CameraError(f'model: expected a network for segmentation, got {settings.model}, '
+                          f'which is for {said.task}; if it gives masks all the same, set '
+                          'network_kind')
+    return float(said.inference_rate) if said and said.inference_rate else None
 
 
 def _explain(error: Exception, settings: CameraSettings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import math
 import struct
@@ -24,37 +24,75 @@ _TENSORS = 16
 _OLD_SIZE = _NAME + 4 + _TENSORS * _TENSOR.size  # 708: libcamera < 0.6
 _NEW_SIZE = _OLD_SIZE + 4  # with the count of inferences
 
+CLASSES = 'one tensor of height x width class ids'
+
 Metadata = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Tensor:
+class Tensors:
     """
-    The class ids that came with a frame.
+    The output tensors that came with a frame.
 
     Attributes
     ----------
-    mask : ndarray of shape (h, w), uint8
-        Class of each cell of the network's grid.
+    values : sequence of float
+        All of them, one after the other.
+    sizes : tuple of tuple of int
+        Shape of each tensor.
     count : int or None
-        Inferences modulo 256; the same one again is the same tensor again. None from a libcamera
+        Inferences modulo 256; the same one again are the same tensors again. None from a libcamera
         that does not say.
 
     """
 
-    mask: npt.NDArray[np.uint8]
+    values: Sequence[float]
+    sizes: tuple[tuple[int, ...], ...]
     count: int | None
 
+    def array(self, index: int) -> npt.NDArray[np.float32]:
+        """Return a tensor, which takes a millisecond for each 80000 values."""
+        start = sum(math.prod(size) for size in self.sizes[:index])
+        number = math.prod(self.sizes[index])
+        # Column after column, whatever the shape seems to say.
+        return np.fromiter(self.values[start:start + number], np.float32, number).reshape(
+            self.sizes[index], order='F')
 
-def read_tensor(metadata: Metadata) -> Tensor | None:
+    @property
+    def are_classes(self) -> bool:
+        """Whether they are one class id for each cell of a grid."""
+        return len(self.sizes) == 1 and len(self.sizes[0]) == 2
+
+    def classes(self) -> npt.NDArray[np.uint8]:
+        """
+        Return the class of each cell of the network's grid, (h, w).
+
+        Raises
+        ------
+        CameraError
+            They are something else.
+
+        """
+        if not self.are_classes:
+            raise CameraError(f'expected a network with {CLASSES}, got {self}; choose '
+                              'imx500_network_deeplabv3plus.rpk, or network_kind auto')
+        # Exact ids as floats.
+        return np.ascontiguousarray(self.array(0).astype(np.uint8))
+
+    def __str__(self) -> str:
+        """Return their number and sizes."""
+        sizes = ', '.join('x'.join(map(str, size)) for size in self.sizes)
+        return f'{len(self.sizes)} tensors of {sizes or "no values"}'
+
+
+def read_tensors(metadata: Metadata) -> Tensors | None:
     """
-    Return the tensor of a frame's metadata; None when the network was not done.
+    Return the tensors of a frame's metadata; None when the network was not done.
 
     Raises
     ------
     CameraError
-        The network does not give one class id for each cell, or libcamera describes its tensors
-        in a way unknown here.
+        libcamera describes its tensors in a way unknown here.
 
     """
     values, info = metadata.get('CnnOutputTensor'), metadata.get('CnnOutputTensorInfo')
@@ -66,16 +104,14 @@ def read_tensor(metadata: Metadata) -> Tensor | None:
             'picamera2 or libcamera is newer than this package; upgrade instseg_ros')
     raw = bytes(info)
     number, = struct.unpack_from('<I', raw, _NAME)
-    count, dimensions, *sizes = _TENSOR.unpack_from(raw, _NAME + 4)
-    if number != 1 or dimensions != 2 or count != len(values) or sizes[0] * sizes[1] != count:
-        raise CameraError(
-            f'expected a network with one tensor of height x width class ids, got {number} '
-            f'tensors, the first with {count} values in sizes {sizes[:dimensions]}; choose '
-            'imx500_network_deeplabv3plus.rpk')
-    # Column after column, whatever the shape seems to say; exact ids as floats.
-    cells = np.fromiter(values, np.float32, count).astype(np.uint8)
-    mask = np.ascontiguousarray(cells.reshape(sizes[:2], order='F'))
-    return Tensor(mask, raw[_OLD_SIZE] if len(raw) == _NEW_SIZE else None)
+    told = [_TENSOR.unpack_from(raw, _NAME + 4 + k * _TENSOR.size)
+            for k in range(min(number, _TENSORS))]
+    sizes = tuple(tuple(numbers[:dimensions]) for _, dimensions, *numbers in told)
+    counts = [count for count, *_ in told]
+    if counts != [math.prod(size) for size in sizes] or sum(counts) != len(values):
+        raise CameraError(f'expected tensors of the sizes that libcamera tells, {list(sizes)}, '
+                          f'got {len(values)} values: reinstall libcamera and picamera2')
+    return Tensors(values, sizes, raw[_OLD_SIZE] if len(raw) == _NEW_SIZE else None)
 
 
 def read_stamp(metadata: Metadata) -> int:

@@ -1,8 +1,10 @@
-"""Networks on the CPU that give each pixel of a frame a class."""
+"""Networks on the CPU: classes of the pixels of a frame, or instances in it."""
 
 from __future__ import annotations
 
 import abc
+import ast
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -12,17 +14,64 @@ import numpy as np
 import numpy.typing as npt
 
 from .camera import CameraSettings
+from .instance_network import read_plain, register, STRIDES
 from .onnx_file import FLOAT, FLOAT16, read_signature, UINT8
 from .quiet import cause, silence_libraries
+from .registration import register_mask
+from ..core.instances import Instances
 from ..errors import CameraError
 
+BACKGROUND = 'background'
+_GREY = 114  # of the bars beside a frame of other proportions
 # What photographs have on the average, RGB: the scale on which ONNX networks were trained.
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 _DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 class Network(abc.ABC):
-    """Gives class masks for frames."""
+    """
+    Gives masks for frames.
+
+    Attributes
+    ----------
+    of_instances : bool
+        Whether it gives instances by itself.
+    labels : sequence of str
+        What the file of such a network calls its classes; empty where it does not say.
+
+    """
+
+    of_instances = False
+    labels: Sequence[str] = ()
+
+    @abc.abstractmethod
+    def look(self, frame: npt.NDArray[np.uint8], min_score: float
+             ) -> tuple[npt.NDArray[np.uint8], Instances | None]:
+        """
+        Return class mask and instances, if it gives them, in the pixels of a frame.
+
+        Parameters
+        ----------
+        frame : ndarray of shape (H, W, 3), uint8
+            BGR, of any size.
+        min_score : float
+            Instances with a lower score are left out.
+
+        Raises
+        ------
+        CameraError
+            The network cannot be run, or what it gives is something else.
+
+        """
+
+
+class ClassNetwork(Network):
+    """Gives class masks."""
+
+    def look(self, frame: npt.NDArray[np.uint8], min_score: float
+             ) -> tuple[npt.NDArray[np.uint8], Instances | None]:
+        """Return the class mask in the pixels of a frame."""
+        return register_mask(self.segment(frame), (frame.shape[1], frame.shape[0])), None
 
     @abc.abstractmethod
     def segment(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -46,7 +95,7 @@ class Network(abc.ABC):
         """
 
 
-class TfliteNetwork(Network):
+class TfliteNetwork(ClassNetwork):
     """
     A TFLite network, run by ai-edge-litert.
 
@@ -104,19 +153,42 @@ class TfliteNetwork(Network):
                           Values.LOGITS if self._logits else Values.PROBABILITIES)
 
 
-class OnnxNetwork(Network):
+class OnnxFile:
     """
-    An ONNX network, run by OpenCV.
+    An ONNX network, run by OpenCV. Its input is one RGB image with the channels first or last.
 
-    Its input is one RGB image with the channels first or last, uint8 or on the scale of ImageNet
-    as torchvision has it; its output as :func:`class_mask` takes it.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    size : tuple of int
+        Width and height of the input where the file leaves them open; or empty.
+    threads : int
+        How many OpenCV may use.
+
+    Attributes
+    ----------
+    size : tuple of int, or None
+        Width and height of the input; None where nobody says.
+    raw : bool
+        Whether the input is uint8.
+    outputs : list of Tensor
+        What the file says of its outputs.
+    metadata : dict of str to str
+        Notes of its maker.
+
+    Raises
+    ------
+    CameraError
+        OpenCV cannot run it, or its input is no image.
+
     """
 
-    def __init__(self, path: Path, size: tuple[int, ...], threads: int, output: str) -> None:
-        self._path = path
+    def __init__(self, path: Path, size: tuple[int, ...], threads: int) -> None:
+        self.path = path
         cv2.setNumThreads(threads)
         try:
-            inputs, outputs = read_signature(path)
+            inputs, self.outputs, self.metadata = read_signature(path)
             self._network = cv2.dnn.readNetFromONNX(str(path))
         except (cv2.error, ValueError) as error:
             raise CameraError(f'{path}: expected an ONNX network that OpenCV can run, got '
@@ -127,34 +199,129 @@ class OnnxNetwork(Network):
             raise CameraError(f'{path}: expected network_size {list(declared)}, the size of its '
                               f'input, or nothing, got {list(size)}')
         self._declared = declared is not None
-        self._size = declared or ((size[0], size[1]) if size else (512, 512))
-        self._raw = inputs[0].kind == UINT8
+        self.size = declared or ((size[0], size[1]) if size else None)
+        self.raw = inputs[0].kind == UINT8
         if inputs[0].kind not in (0, FLOAT, FLOAT16, UINT8):
             raise CameraError(f'{path}: expected an input of float or uint8, got type '
                               f'{inputs[0].kind} of ONNX')
-        chosen = outputs[_choose(path, output, {o.name: str(o) for o in outputs})]
-        self._values = _MADE_BY.get(chosen.made_by, Values.LOGITS)
+
+    def run(self, pixels: npt.NDArray[Any], outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
+        """Return one output or all for an image (h, w, 3), RGB, of the input's size and kind."""
         # OpenCV puts its own words before the names.
-        self._output = next((name for name in self._network.getUnconnectedOutLayersNames()
-                             if name.rpartition('!')[2] == chosen.name), chosen.name)
+        known = {name.rpartition('!')[2]: name
+                 for name in self._network.getUnconnectedOutLayersNames()}
+        if self._first:
+            pixels = pixels.transpose(2, 0, 1)
+        try:
+            self._network.setInput(np.ascontiguousarray(pixels[np.newaxis]))
+            names = [known.get(name, name) for name in outputs]
+            # OpenCV 5 takes a list only of all.
+            made = self._network.forward(names) if len(names) > 1 else (
+                self._network.forward(names[0]),)
+            return [np.asarray(array) for array in made]
+        except cv2.error as error:
+            height, width = pixels.shape[1:] if self._first else pixels.shape[:2]
+            raise CameraError(f'{self.path}: OpenCV cannot run the network on {width}x'
+                              f'{height} pixels ({cause(error)}); '
+                              + ('export it again with OpenCV in mind' if self._declared else
+                                 'set network_size to the size that it was made for')) from error
+
+
+class OnnxNetwork(ClassNetwork):
+    """
+    An ONNX network of classes.
+
+    Its input is uint8 or on the scale of ImageNet as torchvision has it; its output as
+    :func:`class_mask` takes it.
+    """
+
+    def __init__(self, file: OnnxFile, output: str) -> None:
+        self._file = file
+        self._size = file.size or (512, 512)
+        self._output = file.outputs[
+            _choose(file.path, output, {o.name: str(o) for o in file.outputs})]
+        self._values = _MADE_BY.get(self._output.made_by, Values.LOGITS)
 
     def segment(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the class of each cell."""
         pixels: npt.NDArray[Any] = cv2.cvtColor(
             cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
-        if not self._raw:
+        if not self._file.raw:
             pixels = (pixels / np.float32(255) - _MEAN) / _DEVIATION
-        if self._first:
-            pixels = pixels.transpose(2, 0, 1)
-        try:
-            self._network.setInput(np.ascontiguousarray(pixels[np.newaxis]))
-            scores = self._network.forward(self._output)
-        except cv2.error as error:
-            raise CameraError(f'{self._path}: OpenCV cannot run the network on {self._size[0]}x'
-                              f'{self._size[1]} pixels ({cause(error)}); '
-                              + ('export it again with OpenCV in mind' if self._declared else
-                                 'set network_size to the size that it was made for')) from error
-        return class_mask(scores, self._size, str(self._path), self._values)
+        scores, = self._file.run(pixels, [self._output.name])
+        return class_mask(scores, self._size, str(self._file.path), self._values)
+
+
+class OnnxInstanceNetwork(Network):
+    """
+    A plain ONNX export of YOLOv8-seg or YOLO11-seg, which gives instances by itself.
+
+    Its input is uint8 or float in [0, 1]; a frame of other proportions gets grey bars, as in the
+    training by Ultralytics. Its outputs are 1 x (4 + C + M) x A, boxes with scores of C classes
+    and M coefficients, and the prototypes 1 x M x h x w.
+    """
+
+    of_instances = True
+
+    def __init__(self, file: OnnxFile) -> None:
+        self._file = file
+        self._size = file.size or (640, 640)
+        self.labels = _labels_of(file.metadata)
+        by_rank = {len(o.shape): o for o in file.outputs}
+        if sorted(len(o.shape) for o in file.outputs) != [3, 4]:
+            self._refuse([str(o) for o in file.outputs])
+        self._outputs = by_rank[3], by_rank[4]
+        if all(min(o.shape) > 0 for o in self._outputs):
+            self._check([o.shape for o in self._outputs])
+
+    def _check(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Refuse shapes that are not those of such an export."""
+        (batch, rows, boxes), (also, masks, height, width) = shapes
+        here = sum(self._size[0] // step * (self._size[1] // step) for step in STRIDES)
+        if (batch, also, boxes) != (1, 1, here) or rows < 5 + masks or (
+                height * self._size[0] != width * self._size[1]):
+            self._refuse([f'{o.name} ({_times(shape)})'
+                          for o, shape in zip(self._outputs, shapes, strict=True)])
+
+    def _refuse(self, got: Sequence[str]) -> None:
+        width, height = self._size
+        boxes = sum(width // step * (height // step) for step in STRIDES)
+        raise CameraError(
+            f'{self._file.path}: expected a network of instances with two outputs, 1 x (4 + '
+            f'classes + masks) x {boxes} and 1 x masks x {height // 4} x {width // 4} for an '
+            f'input of {width}x{height}, as `yolo export format=onnx` makes of YOLO11n-seg, got '
+            f'{", ".join(got)}')
+
+    def look(self, frame: npt.NDArray[np.uint8], min_score: float
+             ) -> tuple[npt.NDArray[np.uint8], Instances | None]:
+        """Return class mask and instances in the pixels of a frame."""
+        height, width = frame.shape[:2]
+        scale = min(self._size[0] / width, self._size[1] / height)
+        inner = max(round(scale * width), 1), max(round(scale * height), 1)
+        left, top = ((whole - part) // 2 for whole, part in zip(self._size, inner, strict=True))
+        pixels: npt.NDArray[Any] = np.full((self._size[1], self._size[0], 3), _GREY, np.uint8)
+        pixels[top:top + inner[1], left:left + inner[0]] = cv2.cvtColor(
+            cv2.resize(frame, inner, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+        if not self._file.raw:
+            pixels = pixels / np.float32(255)
+        made = self._file.run(pixels, [o.name for o in self._outputs])
+        self._check([array.shape for array in made])
+        found = read_plain(made[0][0], made[1][0], self._size, min_score)
+        # What the network sees, in pixels of the frame: more than that, with the bars.
+        across, down = width / inner[0], height / inner[1]
+        instances, mask = register(
+            found, (width, height), (-left * across, -top * down, self._size[0] * across,
+                                     self._size[1] * down), (0.0, 0.0, width, height))
+        return mask, instances
+
+
+def _labels_of(metadata: Mapping[str, str]) -> Sequence[str]:
+    """Return the names of classes that Ultralytics writes into its exports; () without."""
+    try:
+        names = dict(ast.literal_eval(metadata.get('names', '')))
+        return [str(names.get(k, '')) for k in range(max(names) + 1)]
+    except (SyntaxError, ValueError, TypeError):
+        return ()
 
 
 class Values(Enum):
@@ -278,14 +445,27 @@ def open_network(settings: CameraSettings) -> Network | None:
         raise CameraError(f'{path}: expected a network, a file that ends in .tflite or .onnx, '
                           f'got {"another file" if path.is_file() else "nothing"}')
     if kind == '.tflite':
+        if settings.network_kind == 'instances':
+            raise CameraError(f'{path}: expected an ONNX file for a network of instances, got '
+                              'TFLite: yolo export format=onnx')
         return TfliteNetwork(path, settings.network_threads, settings.network_output)
-    return OnnxNetwork(path, settings.network_size, settings.network_threads,
-                       settings.network_output)
+    file = OnnxFile(path, settings.network_size, settings.network_threads)
+    of_instances = settings.network_kind == 'instances' or settings.network_kind == 'auto' and (
+        not settings.network_output and sorted(len(o.shape) for o in file.outputs) == [3, 4])
+    return OnnxInstanceNetwork(file) if of_instances else OnnxNetwork(
+        file, settings.network_output)
 
 
-def load_labels(file: str) -> dict[int, str]:
+def load_labels(file: str, of_instances: bool = False) -> dict[int, str]:
     """
     Return class names by id; empty without a file.
+
+    Parameters
+    ----------
+    file : str
+        Has a name in each line.
+    of_instances : bool
+        As for :func:`named`.
 
     Raises
     ------
@@ -300,8 +480,51 @@ def load_labels(file: str) -> dict[int, str]:
         lines = Path(file).expanduser().read_text('utf-8-sig').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CameraError(f'{file}: expected a class name in each line, got {error}') from error
-    names = {k: line.strip() for k, line in enumerate(lines) if line.strip()}
-    if not names or max(names) > 254:
+    names = named(lines, of_instances)
+    if not any(map(str.strip, lines)) or max(names) > 254:
         raise CameraError(f'{file}: expected 1 to 255 class names, a line for each id from 0 on, '
                           f'got {len(lines)} lines')
     return names
+
+
+def named(labels: Sequence[str], of_instances: bool) -> dict[int, str]:
+    """
+    Return class names by id.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Name of each class, from 0 on; empty or '-' for none.
+    of_instances : bool
+        They are those of a network of instances, which has no background: there the ids of
+        masks are one higher. Labels that begin with "background" are those of masks all the same.
+
+    """
+    names = [label.strip() for label in labels]
+    if not of_instances:
+        return {k: name for k, name in enumerate(names) if name not in ('', '-')}
+    shift = int(not names or names[0].strip('_').lower() != BACKGROUND)
+    return {0: BACKGROUND} | {k: name for k, name in enumerate(names, shift)
+                              if name not in ('', '-')}
+
+
+def names_of_instances(said: Sequence[str], labels_file: str, report: Callable[[str], None]
+                       ) -> dict[int, str]:
+    """
+    Return class names of a network of instances: its own, else those of a file.
+
+    Parameters
+    ----------
+    said : sequence of str
+        What the network calls its classes.
+    labels_file : str
+        As for :func:`load_labels`.
+    report : callable
+        Called with a sentence when nobody says how the classes are called.
+
+    """
+    names = named(said, True) if said else load_labels(labels_file, True)
+    if not names:
+        report('the network says no names of its classes, which are numbers therefore: set '
+               'labels_file to the labels.txt of its export')
+    return names or {0: BACKGROUND}

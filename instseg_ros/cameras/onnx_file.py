@@ -45,9 +45,9 @@ class Tensor:
         return f'{self.name} ({"x".join(str(n) if n else "?" for n in self.shape)})'
 
 
-def read_signature(path: Path) -> tuple[list[Tensor], list[Tensor]]:
+def read_signature(path: Path) -> tuple[list[Tensor], list[Tensor], dict[str, str]]:
     """
-    Return the inputs, without the weights, and the outputs of an ONNX file.
+    Return the inputs of an ONNX file, without the weights, its outputs, and notes of its maker.
 
     Raises
     ------
@@ -60,9 +60,9 @@ def read_signature(path: Path) -> tuple[list[Tensor], list[Tensor]]:
     weights: set[str] = set()
     makers: dict[str, tuple[str, list[str]]] = {}
     try:
-        graph = next(value for field, value in _fields(memoryview(path.read_bytes()))
-                     if field == 7)
-        for field, value in _fields(graph):
+        model = list(_fields(memoryview(path.read_bytes())))
+        notes = dict(_note(value) for field, value in model if field == 14)
+        for field, value in _fields(next(value for field, value in model if field == 7)):
             if field == 1:
                 made = list(_fields(value))
                 sources = [_text(v) for f, v in made if f == 1]
@@ -80,7 +80,7 @@ def read_signature(path: Path) -> tuple[list[Tensor], list[Tensor]]:
         return operation_of(sources[0]) if operation in _MOVES and sources else operation
 
     return ([i for i in inputs if i.name not in weights],
-            [Tensor(o.name, o.kind, o.shape, operation_of(o.name)) for o in outputs])
+            [Tensor(o.name, o.kind, o.shape, operation_of(o.name)) for o in outputs], notes)
 
 
 def _tensor(data: memoryview) -> Tensor:
@@ -96,6 +96,12 @@ def _tensor(data: memoryview) -> Tensor:
                     shape = [next((int(v) for f, v in _fields(d) if f == 1), 0)
                              for n, d in _fields(part) if n == 1]
     return Tensor(name, kind, tuple(shape))
+
+
+def _note(data: memoryview) -> tuple[str, str]:
+    """Return a key and its value."""
+    parts = {field: _text(value) for field, value in _fields(data)}
+    return parts.get(1, ''), parts.get(2, '')
 
 
 def _text(data: memoryview) -> str:

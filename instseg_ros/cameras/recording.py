@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 import sys
 from typing import Any
@@ -13,8 +14,9 @@ from .pace import Pace
 from ..errors import CameraError, EndOfStream, MessageError, RecordingError
 from ..messages.stamps import seconds, StampPairing
 from ..recordings.bag import Bag, COMPRESSED, IMAGE, LeftOut
-from ..recordings.frames import first_size, recorded_frame, recorded_mask
-from ..recordings.timeline import Item, Timeline
+from ..recordings.frames import (first_size, network_topics, recorded_frame, recorded_instances,
+                                 recorded_mask)
+from ..recordings.timeline import Item, MaskTimeline, Timeline
 
 
 def find_sample() -> Path:
@@ -44,8 +46,9 @@ class RecordingCamera(Camera):
         self._mask = self._bag.need(settings.recorded_mask, IMAGE, COMPRESSED)
         found = self._bag.find(settings.recorded_image)
         self._image = self._bag.need(found.name, IMAGE, COMPRESSED) if found else None
+        self._network = network_topics(self._bag, self._mask)
         # No names but those that were recorded: PASCAL's would be invented.
-        self.class_names = (load_labels(settings.labels_file)
+        self.class_names = (load_labels(settings.labels_file, self._network is not None)
                             or self._bag.class_names(self._mask.name))
         self._captures = self.captures()
         self._pace = Pace()
@@ -67,7 +70,7 @@ class RecordingCamera(Camera):
         if not self._pace.wait((stamp_ns - self._skipped_ns) / 1e9, self.settings.playback_rate,
                                timeout_s):
             return None
-        capture, self._next = Capture(stamp_ns, self._next.frame, self._next.mask), None
+        capture, self._next = replace(self._next, stamp_ns=stamp_ns), None
         return capture
 
     def _take(self) -> Capture:
@@ -109,45 +112,52 @@ class RecordingCamera(Camera):
     def captures(self) -> Iterator[Capture]:
         """Yield frames with the masks that belong to them, from the start, at once."""
         settings, left_out = self.settings, LeftOut(self.leave_out)
-        lines = {topic.name: Timeline(topic.name, round(1e9 * settings.reorder_window), left_out)
-                 for topic in (self._mask, self._image) if topic}
+        window_ns = round(1e9 * settings.reorder_window)
+        masks = MaskTimeline(self._mask.name, tuple(t.name for t in self._network or ()),
+                             window_ns, left_out)
+        frames = Timeline(self._image.name, window_ns, left_out) if self._image else None
         pairing = StampPairing(2, round(1e9 * settings.stamp_tolerance))
         size = first_size(self._bag, self._image) if self._image else None
         known = 0
-        for pairs in self._pairs(lines, pairing):
+        for pairs in self._pairs(masks, frames, pairing):
             if len(self._bag.notes) > known:
                 for note in self._bag.notes[known:] if not self._looped else ():
                     self.report(note)
                 known = len(self._bag.notes)
             for stamp_ns, (image, mask) in pairs:
-                frame, ids = self._pixels(image, mask, size, left_out)
-                size = (frame.shape[1], frame.shape[0]) if frame is not None else size
-                if frame is not None or ids is not None:
-                    yield Capture(stamp_ns, frame, ids)
+                capture = self._capture(stamp_ns, image, mask, size, left_out)
+                if capture.frame is not None:
+                    size = capture.frame.shape[1], capture.frame.shape[0]
+                if capture.frame is not None or capture.mask is not None:
+                    yield capture
         if not self._looped:
-            for line in lines.values():
-                for note in line.notes():
+            for line in (masks, frames):
+                for note in line.notes() if line else ():
                     self.report(note)
 
-    def _pairs(self, lines: dict[str, Timeline], pairing: StampPairing
+    def _pairs(self, masks: MaskTimeline, frames: Timeline | None, pairing: StampPairing
                ) -> Iterator[list[tuple[int, list[Any]]]]:
         """Yield what is settled: stamp, frame and mask, as they are recorded."""
-        def settled(items: list[Item]) -> list[tuple[int, list[Any]]]:
-            if self._image is None:
+        def settled(place: int, items: list[Item]) -> list[tuple[int, list[Any]]]:
+            if frames is None:
                 return [(item.stamp_ns, [None, item]) for item in items]
-            return [pair for item in items for pair in pairing.add(
-                int(item.topic == self._mask.name), item.stamp_ns, item)]
+            return [pair for item in items for pair in pairing.add(place, item.stamp_ns, item)]
 
-        for topic, time_ns, data in self._bag.messages(lines):
-            yield settled(lines[topic].add(time_ns, data))
-        for line in lines.values():
-            yield settled(line.flush())
+        wanted = {*masks.topics, *([self._image.name] if self._image else [])}
+        for topic, time_ns, data in self._bag.messages(wanted):
+            if topic in masks.topics:
+                yield settled(1, masks.add(topic, time_ns, data))
+            elif frames:
+                yield settled(0, frames.add(time_ns, data))
+        yield settled(1, masks.flush())
+        if frames:
+            yield settled(0, frames.flush())
         yield pairing.flush()
 
-    def _pixels(self, image: Item | None, mask: Item | None, size: tuple[int, int] | None,
-                left_out: LeftOut) -> tuple[Any, Any]:
-        """Return frame and mask, None for each that is none."""
-        frame = ids = None
+    def _capture(self, stamp_ns: int, image: Item | None, mask: Item | None,
+                 size: tuple[int, int] | None, left_out: LeftOut) -> Capture:
+        """Return what was recorded of a moment, None for each part that is none."""
+        frame = ids = instances = None
         if image is not None and self._image:
             try:
                 _, frame = recorded_frame(self._image.msgtype, image)
@@ -157,9 +167,11 @@ class RecordingCamera(Camera):
         if mask is not None:
             try:
                 ids = recorded_mask(self._mask.msgtype, mask, size).ids
+                if mask.network and self._network:
+                    _, instances = recorded_instances(self._network[0].msgtype, *mask.network)
             except MessageError as error:
                 left_out.add(mask.topic, mask.index, mask.time_ns, str(error))
-        return frame, ids
+        return Capture(stamp_ns, frame, ids, instances)
 
     def close(self) -> None:
         """End the playing."""

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .camera import Camera, CameraSettings, Capture, is_device, is_stream
-from .networks import load_labels, open_network
+from .networks import load_labels, names_of_instances, open_network
 from .pace import Pace
 from .quiet import silence_libraries
-from .registration import register_mask
 from ..errors import CameraError, EndOfStream
 
 _Pixels = npt.NDArray[np.uint8]
@@ -43,7 +42,10 @@ class VideoCamera(Camera):
         super().__init__(settings)
         silence_libraries()
         self._network = open_network(settings)
-        self.class_names = load_labels(settings.labels_file) or type(self).class_names
+        self.class_names = (
+            names_of_instances(self._network.labels, settings.labels_file, self.report)
+            if self._network and self._network.of_instances
+            else load_labels(settings.labels_file) or type(self).class_names)
         self._network_s = 0.0
         source = settings.source
         self._frames: _Frames
@@ -64,9 +66,9 @@ class VideoCamera(Camera):
         if self._network is None:
             return Capture(stamp_ns, frame, None)
         started = time.monotonic()
-        mask = register_mask(self._network.segment(frame), (frame.shape[1], frame.shape[0]))
+        mask, instances = self._network.look(frame, settings.min_score)
         self._network_s = time.monotonic() - started
-        return Capture(stamp_ns, frame, mask)
+        return Capture(stamp_ns, frame, mask, instances)
 
     def details(self) -> dict[str, str]:
         """Return the source and how long the network takes."""

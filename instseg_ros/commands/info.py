@@ -17,10 +17,11 @@ from ..cameras.camera import CameraSettings
 from ..errors import MessageError, RecordingError
 from ..messages.stamps import StampPairing
 from ..messages.topics import (CAMERA_INFO, DETECTIONS, IMAGE as FRAMES, INSTANCE_MASK,
-                               LABEL_INFO, MASK, OVERLAY, TRACKS)
+                               LABEL_INFO, MASK, NETWORK_INSTANCES, NETWORK_MASK, OVERLAY, TRACKS)
 from ..recordings.bag import Bag, COMPRESSED, IMAGE, LeftOut, Topic
-from ..recordings.frames import first_size, recorded_mask
-from ..recordings.timeline import Item, Timeline
+from ..recordings.frames import (first_size, network_topics, recorded_instances, recorded_mask,
+                                 robot_of)
+from ..recordings.timeline import Item, MaskTimeline, Timeline
 
 _TOLERANCE_NS = round(1e9 * CameraSettings.stamp_tolerance)
 _WINDOW_NS = round(1e9 * CameraSettings.reorder_window)
@@ -109,9 +110,14 @@ class _Report:
     def _check(self, masks: Topic, frames: Topic | None) -> Iterator[str]:
         """Go through all masks, and the stamps of all frames."""
         bag, left_out = self._bag, LeftOut()
-        lines = {t.name: Timeline(t.name, _WINDOW_NS, left_out) for t in (masks, frames) if t}
+        network = network_topics(bag, masks)
+        mask_line = MaskTimeline(masks.name, tuple(t.name for t in network or ()), _WINDOW_NS,
+                                 left_out)
+        lines: dict[str, MaskTimeline | Timeline] = dict.fromkeys(mask_line.topics, mask_line)
+        if frames:
+            lines[frames.name] = Timeline(frames.name, _WINDOW_NS, left_out)
         pairing = StampPairing(2, _TOLERANCE_NS)
-        seen = _Masks(masks)
+        seen = _Masks(masks, network[0].msgtype if network else '')
         pairs: list[tuple[int, list[Item | None]]] = []
 
         def settle(items: list[Item]) -> None:
@@ -122,8 +128,10 @@ class _Report:
                                          Item(item.topic, 0, 0, item.stamp_ns, b'')))
 
         for topic, time_ns, data in bag.messages(lines):
-            settle(lines[topic].add(time_ns, data))
-        for line in lines.values():
+            line = lines[topic]
+            settle(line.add(topic, time_ns, data) if isinstance(line, MaskTimeline) else
+                   line.add(time_ns, data))
+        for line in dict.fromkeys(lines.values()):
             settle(line.flush())
         pairs += pairing.flush()
         if not seen.count:
@@ -131,13 +139,30 @@ class _Report:
                               'be processed')
         else:
             yield from seen.words(bag.class_names(masks.name))
-        for line in lines.values():
+            yield from self._instances(masks, seen)
+        for line in dict.fromkeys(lines.values()):
             for note in line.notes():
                 yield f'stamps: {note}'
         for sentence in left_out.lines():
             yield self._unfit(f'damaged: {sentence}')
         if frames:
             yield from self._frames(frames, seen, [p for _, p in pairs if p[1] is not None])
+
+    def _instances(self, masks: Topic, seen: _Masks) -> Iterator[str]:
+        """Say what there is of instances that the network gave by itself."""
+        if not seen.network:
+            alone = [t for t in (NETWORK_MASK, NETWORK_INSTANCES)
+                     if (found := self._bag.find(robot_of(masks) + t)) and found.count]
+            if alone:
+                yield (f'instances: {alone[0]} cannot be used without the other one of '
+                       f'{NETWORK_MASK} and {NETWORK_INSTANCES}: masks are split')
+            return
+        yield (f'instances: {NETWORK_INSTANCES}, {seen.instances} that the network gave by itself '
+               f'with {seen.answered} of {seen.count} masks; `instseg process` takes these, and '
+               'with --set instances_from=mask splits the masks')
+        if seen.answered < seen.count:
+            yield self._unfit(f'instances: {seen.count - seen.answered} masks have none of the '
+                              'same stamp: they can only be split')
 
     def _frames(self, frames: Topic, seen: _Masks, pairs: list[list[Item | None]]
                 ) -> Iterator[str]:
@@ -160,8 +185,10 @@ class _Report:
 class _Masks:
     """What the masks of a recording show."""
 
-    def __init__(self, topic: Topic) -> None:
+    def __init__(self, topic: Topic, network: str) -> None:
         self._topic = topic
+        self.network = network  # type of the network's own instance masks; '' without
+        self.answered = self.instances = 0
         self.count = 0
         self.sizes: set[tuple[int, int]] = set()
         self._first: list[int] = []
@@ -172,6 +199,9 @@ class _Masks:
         """Look at a mask."""
         try:
             mask = recorded_mask(self._topic.msgtype, item, None)
+            if item.network:
+                self.instances += len(recorded_instances(self.network, *item.network)[1])
+                self.answered += 1
         except MessageError as error:
             left_out.add(item.topic, item.index, item.time_ns, str(error))
             return

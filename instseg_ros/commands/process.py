@@ -78,7 +78,8 @@ def run(options: argparse.Namespace) -> int:
             scene=settings['scene_node'],
             **{'image': camera.recorded_image, 'mask': camera.recorded_mask, **topics},
             reorder_window=camera.reorder_window, labels_file=camera.labels_file), progress)
-    print(f'{options.out}: {summary.frames} frames, {summary.instances} instances, '
+    print(f'{options.out}: {summary.frames} frames, {summary.instances} instances'
+          f'{" of the network" if summary.from_network else ""}, '
           f'{summary.tracks} tracks'
           + (f', {summary.overlays} overlays' if options.overlays or options.mp4 else ''))
     for note in summary.notes:

@@ -22,7 +22,8 @@ class Instances:
     areas : ndarray of shape (N,), int64
         Pixels of each instance.
     scores : ndarray of shape (N,), float64
-        How likely the instance is one whole object, in (0, 1].
+        How likely the instance is one whole object, in (0, 1]; of a network's own instances what
+        the network says.
     boxes : ndarray of shape (N, 4), int32
         x0, y0, x1, y1 in pixels, x1 and y1 exclusive.
     oriented_boxes : ndarray of shape (N, 5), float64

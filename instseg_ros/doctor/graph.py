@@ -10,9 +10,9 @@ from ..messages import topics
 
 PIPELINE_NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node', 'overlay_node',
                   'ground_node', 'scene_node')
-_TOPICS = tuple(f'/{topic}{form}' for topic in (topics.IMAGE, topics.MASK, topics.DETECTIONS,
-                                                topics.INSTANCE_MASK, topics.TRACKS,
-                                                topics.OVERLAY) for form in ('', '/compressed'))
+_TOPICS = tuple(f'/{topic}{form}' for topic in (
+    topics.IMAGE, topics.MASK, topics.NETWORK_MASK, topics.NETWORK_INSTANCES, topics.DETECTIONS,
+    topics.INSTANCE_MASK, topics.TRACKS, topics.OVERLAY) for form in ('', '/compressed'))
 _OF_ALL_NODES = ('/rosout', '/parameter_events', '/diagnostics', topics.TF, topics.TF_STATIC)
 
 

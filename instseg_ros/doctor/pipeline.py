@@ -74,8 +74,9 @@ def missing_nodes(graph: Graph) -> Iterator[Finding]:
 def missing_publishers(graph: Graph) -> Iterator[Finding]:
     """Look for those who wait for what nobody publishes."""
     for topic in graph.own_topics():
-        # Our own nodes do without the names of the classes.
-        patient = graph.pipeline if topic.name.endswith(f'/{topics.LABEL_INFO}') else ()
+        # Our own nodes do without the names of the classes, and without what few networks give.
+        patient = graph.pipeline if topic.name.endswith(f'/{topics.LABEL_INFO}') or (
+            topics.is_optional(topic.name)) else ()
         waiting = [end.node for end in topic.subscribers
                    if not _runs(graph.statuses.get(end.node)) and end.node not in patient]
         if topic.publishers or not waiting:
@@ -185,7 +186,8 @@ def _silent(graph: Graph, topic: Topic, ends: str) -> Iterator[Finding]:
             return
     dry = [t.name for node in publishing for t in graph.inputs(node)
            if t.heard_s and not t.arrivals and not t.latched]
-    dry += [t.name for node in publishing for t in graph.inputs(node) if not t.publishers]
+    dry += [t.name for node in publishing for t in graph.inputs(node)
+            if not (t.publishers or topics.is_optional(t.name))]
     if dry:
         yield Finding(topic.name, SKIP, f'{seen}, since {dry[0]} is silent')
         return

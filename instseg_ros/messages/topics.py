@@ -4,6 +4,8 @@ import re
 
 IMAGE = 'camera/image_raw'
 MASK = 'camera/semantic_mask'
+NETWORK_MASK = 'camera/instance_mask'
+NETWORK_INSTANCES = 'camera/instances'
 LABEL_INFO = 'camera/label_info'
 CAMERA_INFO = 'camera/camera_info'
 DETECTIONS = 'instance_segmentation/detections'
@@ -27,6 +29,8 @@ RECORDED = {
     f'{IMAGE}/compressed': 'sensor_msgs/msg/CompressedImage',
     CAMERA_INFO: 'sensor_msgs/msg/CameraInfo',
     f'{MASK}/compressed': 'sensor_msgs/msg/CompressedImage',
+    f'{NETWORK_MASK}/compressed': 'sensor_msgs/msg/CompressedImage',
+    NETWORK_INSTANCES: 'vision_msgs/msg/Detection2DArray',
     LABEL_INFO: 'vision_msgs/msg/LabelInfo',
     DETECTIONS: 'vision_msgs/msg/Detection2DArray',
     f'{INSTANCE_MASK}/compressed': 'sensor_msgs/msg/CompressedImage',
@@ -41,9 +45,16 @@ RECORDED_GROUND = {
     TF_STATIC: 'tf2_msgs/msg/TFMessage',
 }
 LATCHED = {LABEL_INFO, TF_STATIC}
+# Only from networks that give instances by themselves: nobody waits for them.
+OPTIONAL = (NETWORK_MASK, f'{NETWORK_MASK}/compressed', NETWORK_INSTANCES)
 _OCCASIONAL = re.compile(rf'(.*/)?({TARGET}|scene/[^/]+/(entered|left|forward|backward))')
 
 
 def is_occasional(name: str) -> bool:
     """Return whether a topic, with or without a namespace, is silent while nothing happens."""
     return _OCCASIONAL.fullmatch(name) is not None
+
+
+def is_optional(name: str) -> bool:
+    """Return whether a topic, with or without a namespace, is there with some networks only."""
+    return f'/{name}'.endswith(tuple(f'/{topic}' for topic in OPTIONAL))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bag import Bag, COMPRESSED, decode_message, Topic
+from .bag import Bag, COMPRESSED, decode_message, IMAGE, Topic
 from .exports import run_lengths
 from .timeline import Item
 from ..cameras.registration import register_mask
@@ -19,10 +19,11 @@ from ..core.drawing import draw_overlay, OverlaySettings
 from ..core.instances import Instances
 from ..core.scene import SceneSettings, Selected
 from ..core.scene.drawing import Counts, draw_scene
-from ..core.segmentation import segment_instances, SegmentationSettings
+from ..core.segmentation import network_instances, segment_instances, SegmentationSettings
 from ..errors import MessageError
-from ..messages import typestore
-from ..messages.detections import compressed_format, instances_to_detections
+from ..messages import topics, typestore
+from ..messages.detections import (compressed_format, detections_to_instances,
+                                   instances_to_detections)
 from ..messages.encodings import encode, invented_ids, is_jpeg, read_image, read_mask
 
 if sys.version_info >= (3, 14):
@@ -68,6 +69,51 @@ def recorded_frame(msgtype: str, item: Item) -> tuple[Header, npt.NDArray[np.uin
     message = decode_message(msgtype, item.data)
     return ((*divmod(item.stamp_ns, 10**9), message.header.frame_id),
             read_image(message, 'bgr8'))
+
+
+def robot_of(mask: Topic) -> str:
+    """Return what is in front of the topics beside a mask: the robot's name, if it has one."""
+    name = mask.name.removesuffix('/compressed')
+    robot = name.removesuffix(topics.MASK)
+    return robot if robot != name else '/'
+
+
+def network_topics(bag: Bag, mask: Topic) -> tuple[Topic, Topic] | None:
+    """
+    Return the topics of the instances that the network gave by itself, beside a mask.
+
+    Returns
+    -------
+    tuple of Topic, or None
+        Instance masks and detections; None where one is missing or empty.
+
+    Raises
+    ------
+    RecordingError
+        They are of other types.
+
+    """
+    found = [bag.find(robot_of(mask) + name)
+             for name in (topics.NETWORK_MASK, topics.NETWORK_INSTANCES)]
+    if any(topic is None or not topic.count for topic in found):
+        return None
+    return (bag.need(robot_of(mask) + topics.NETWORK_MASK, IMAGE, COMPRESSED),
+            bag.need(robot_of(mask) + topics.NETWORK_INSTANCES, ARRAY))
+
+
+def recorded_instances(msgtype: str, mask: Item, detections: Item) -> tuple[Header, Instances]:
+    """
+    Return header and instances that a network gave by itself, as they were recorded.
+
+    Raises
+    ------
+    MessageError
+        They are none, or do not belong together.
+
+    """
+    image = decode_message(msgtype, mask.data)
+    return ((*divmod(mask.stamp_ns, 10**9), image.header.frame_id), detections_to_instances(
+        decode_message(ARRAY, detections.data), read_image(image, '16UC1')))
 
 
 class Packed:
@@ -128,18 +174,31 @@ def first_size(bag: Bag, frames: Topic) -> tuple[int, int] | None:
 
 def split_masks(msgtype: str, masks: Sequence[Item], settings: SegmentationSettings,
                 names: Mapping[int, str], size: tuple[int, int] | None, runs: bool,
-                ) -> list[Split | str]:
-    """Make instances of recorded masks; of one that is none, the reason."""
+                network: str = '') -> list[Split | str]:
+    """
+    Make instances of recorded masks; of one that is none, the reason.
+
+    ``network`` is the type of the network's own instance masks where those are taken.
+    """
     splits: list[Split | str] = []
     for item in masks:
+        invented = None
         try:
-            mask = recorded_mask(msgtype, item, size)
+            if network:
+                if not item.network:
+                    raise MessageError('expected instances of the network of the same stamp, got '
+                                       'none')
+                header, found = recorded_instances(network, *item.network)
+                instances = network_instances(found, settings)
+            else:
+                mask = recorded_mask(msgtype, item, size)
+                header, invented = mask.header, mask.invented
+                instances = segment_instances(mask.ids, settings, names)
         except MessageError as error:
             splits.append(str(error))
             continue
-        instances = segment_instances(mask.ids, settings, names)
-        splits.append(Split(mask.header, Packed(instances),
-                            describe(instances, mask.header, runs), mask.invented))
+        splits.append(Split(header, Packed(instances), describe(instances, header, runs),
+                            invented))
     return splits
 
 

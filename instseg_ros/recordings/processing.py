@@ -26,11 +26,11 @@ import numpy as np
 from .bag import Bag, COMPRESSED, IMAGE, LeftOut, Topic
 from .exports import CocoExport, CsvExport, Export, VideoExport
 from .frames import (ARRAY, describe, Described, detections, draw_frame, Drawn, first_size,
-                     Packed, Split, split_masks)
+                     network_topics, Packed, robot_of, Split, split_masks)
 from .ground import GroundStage, Placed, TYPES as GROUND_TYPES
 from .parameters import note_parameters, recorded_parameters
 from .scene import EventTable, Happened, SceneStage
-from .timeline import Item, Timeline
+from .timeline import Item, MaskTimeline, Timeline
 from .writer import aside, BagWriter, offered_qos
 from ..cameras import CameraSettings
 from ..cameras.networks import load_labels
@@ -107,7 +107,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a recording; ``notes`` say what was odd, ``complete`` if nothing is missing."""
+    """
+    What came of a recording.
+
+    ``notes`` say what was odd, ``complete`` if nothing is missing, ``from_network`` whether the
+    instances are those that the network gave by itself.
+    """
 
     frames: int
     instances: int
@@ -115,6 +120,7 @@ class Summary:
     overlays: int
     notes: tuple[str, ...]
     complete: bool
+    from_network: bool
 
 
 def process(source: Path, out: Path, options: Options,
@@ -173,7 +179,8 @@ def process(source: Path, out: Path, options: Options,
         writer.close()
         notes = [f'left out, since nobody here knows its type: {name}' for name in unknown]
         return Summary(run.frames, run.instances, len(run.tracks), run.overlays,
-                       (*run.notes(), *notes), not (unknown or run.left_out or bag.incomplete))
+                       (*run.notes(), *notes), not (unknown or run.left_out or bag.incomplete),
+                       run.network is not None)
 
 
 @dataclass(frozen=True)
@@ -215,8 +222,10 @@ class _Run:
         self._drawing = options.overlays or options.mp4 is not None
         self._image = self._find_frames()
         self._size = first_size(bag, self._image) if self._image else None
-        self.names = load_labels(options.labels_file) or bag.class_names(self._mask.name)
-        self._front = self._robot()
+        self.network = self._find_instances()
+        self.names = (load_labels(options.labels_file, self.network is not None)
+                      or bag.class_names(self._mask.name))
+        self._front = robot_of(self._mask)
         self._ground = GroundStage(bag, options.ground, self._front, self.names)
         self._scene = SceneStage(options.scene, self.names) if options.scene.named else None
         self._types = {**(GROUND_TYPES if self._ground.active else {}),
@@ -229,8 +238,11 @@ class _Run:
         self._tracker = Tracker(options.tracking)
         self._tracker.follow(options.segmentation)
         window_ns = round(1e9 * options.reorder_window)
-        self._timelines = {topic.name: Timeline(topic.name, window_ns, self.left_out)
-                           for topic in (self._mask, self._image) if topic}
+        self._masks = MaskTimeline(
+            self._mask.name, tuple(topic.name for topic in self.network or ()), window_ns,
+            self.left_out)
+        self._frames = (Timeline(self._image.name, window_ns, self.left_out) if self._image
+                        else None)
         self._pairing = StampPairing(2, round(1e9 * options.overlay.stamp_tolerance))
         self.table: EventTable | None = None
         self.overlays = self._paired = self._jpegs = self._apart_ns = 0
@@ -251,6 +263,17 @@ class _Run:
             return None
         return self._bag.need(name, IMAGE, COMPRESSED)
 
+    def _find_instances(self) -> tuple[Topic, Topic] | None:
+        """Return the topics of the network's own instances, where those count."""
+        wanted = self._options.segmentation.instances_from
+        found = network_topics(self._bag, self._mask) if wanted != 'mask' else None
+        if wanted == 'network' and found is None:
+            raise RecordingError(
+                f'{self._bag.path}: instances_from=network: expected {topics.NETWORK_MASK} and '
+                f'{topics.NETWORK_INSTANCES} beside {self._mask.name}, got none: the network gave '
+                'class masks alone; leave it at auto, or set it to mask')
+        return found
+
     @property
     def rate(self) -> float:
         """Frames per second of a video: the usual rate, whatever the clock did between."""
@@ -264,8 +287,8 @@ class _Run:
     def notes(self) -> list[str]:
         """Return what was odd, when all is done."""
         notes = list(self._bag.notes)
-        for line in self._timelines.values():
-            notes += line.notes()
+        for line in (self._masks, self._frames):
+            notes += line.notes() if line else []
         if self._jpegs:
             notes.append(f'{self._mask.name}: {self._jpegs} masks are JPEG, which is lossy: it '
                          f'invented {len(self._invented)} ids at borders; record masks as '
@@ -280,12 +303,6 @@ class _Run:
             notes.append(f'overlays: the stamps of frames and masks are up to '
                          f'{self._apart_ns / 1e6:.1f} ms apart; the nearest were taken')
         return notes + self._ground.lines() + self.left_out.lines()
-
-    def _robot(self) -> str:
-        """Return what is in front of the topics: the robot's name, where the mask has one."""
-        name = self._mask.name.removesuffix('/compressed')
-        robot = name.removesuffix(topics.MASK)
-        return robot if robot != name else '/'
 
     def declare(self, writer: BagWriter) -> list[str]:
         """Declare the topics of the new recording; returns those that cannot be copied."""
@@ -353,8 +370,9 @@ class _Run:
 
     def _read(self, workers: Executor) -> Iterator[_Batch]:
         """Yield what was recorded, with the future of the instances of its masks."""
-        wanted = {self._mask.name, *self._copied}
-        if self._image and self._drawing:
+        wanted = {*self._masks.topics, *self._copied}
+        frames = self._frames if self._drawing else None
+        if self._image and frames:
             wanted.add(self._image.name)
         events: list[_Event] = []
         masks: list[Item] = []
@@ -363,22 +381,23 @@ class _Run:
             size += len(data)
             if topic in self._copied:
                 events.append((topic, time_ns, data))
-            if topic == self._mask.name or self._drawing and topic in self._timelines:
-                ready = self._timelines[topic].add(time_ns, data)
+            if topic in self._masks.topics:
+                ready = self._masks.add(topic, time_ns, data)
                 events += ready
-                masks += [item for item in ready if item.topic == self._mask.name]
+                masks += ready
+            elif self._image and topic == self._image.name and frames:
+                events += frames.add(time_ns, data)
             if len(masks) >= _TOGETHER or size > _TOGETHER_BYTES:
                 yield events, self._split(masks, workers)
                 events, masks, size = [], [], 0
-        for topic, line in self._timelines.items():
-            ready = line.flush()
-            events += ready
-            masks += ready if topic == self._mask.name else []
-        yield events, self._split(masks, workers)
+        ready = self._masks.flush()
+        yield ([*events, *ready, *(frames.flush() if frames else ())],
+               self._split([*masks, *ready], workers))
 
     def _split(self, masks: list[Item], workers: Executor) -> Future[list[Split | str]]:
         return workers.submit(split_masks, self._mask.msgtype, masks, self._options.segmentation,
-                              self.names or VOC_NAMES, self._size, self._options.coco is not None)
+                              self.names or VOC_NAMES, self._size, self._options.coco is not None,
+                              self.network[0].msgtype if self.network else '')
 
     def _track(self, batches: Iterable[_Batch], workers: Executor) -> Iterator[_Item]:
         """Follow the instances from frame to frame; the one place where order matters."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 import errno
 from pathlib import Path
@@ -15,19 +15,22 @@ from typing import Any
 import numpy as np
 
 from .bag import COMPRESSED, IMAGE
-from .frames import header_of
+from .frames import ARRAY, header_of
 from .parameters import note_parameters
 from .writer import BagWriter, offered_qos
 from ..cameras.calibration import Calibration, load_calibration
 from ..cameras.camera import Camera, CameraSettings, Capture
+from ..core.instances import Instances
 from ..errors import EndOfStream, RecordingError
 from ..messages import topics
 from ..messages import typestore
-from ..messages.detections import compressed_format, label_info
+from ..messages.detections import compressed_format, instances_to_detections, label_info
 from ..messages.encodings import encode
 
 LABELS, INFO = f'/{topics.LABEL_INFO}', f'/{topics.CAMERA_INFO}'
 FRAMES, MASKS = f'/{topics.IMAGE}', f'/{topics.MASK}/compressed'
+# Only where the network gives instances by itself.
+LABELLED, INSTANCES = f'/{topics.NETWORK_MASK}/compressed', f'/{topics.NETWORK_INSTANCES}'
 # A kill costs what came after a checkpoint; a power cut costs what came after a sync, which may
 # take its time: together less than a second.
 CHECKPOINT_S, SYNC_S = 0.25, 0.5
@@ -88,6 +91,8 @@ class Recorder:
         self._stop = threading.Event()
         self._error: Exception | None = None
         self._frames = self._dropped = 0
+        self._names: Mapping[int, str] | None = None
+        self._of_instances = False
 
     def stop(self) -> None:
         """End the recording soon; may be called from a signal handler."""
@@ -178,9 +183,10 @@ class Recorder:
     def _write_capture(self, capture: Capture) -> None:
         header = header_of(capture.stamp_ns // 10**9, capture.stamp_ns % 10**9,
                            self._settings.frame_id)
-        if not self._frames and self._camera.class_names:
-            self._writer.write(LABELS, capture.stamp_ns,
-                               label_info(self._types, self._camera.class_names, header))
+        names = self._camera.class_names
+        if names and names is not self._names:  # some networks say them with their first answer
+            self._names = names
+            self._writer.write(LABELS, capture.stamp_ns, label_info(self._types, names, header))
         pixels = capture.mask if capture.frame is None else capture.frame
         if pixels is None:
             return
@@ -191,7 +197,19 @@ class Recorder:
         if capture.mask is not None:
             self._writer.write(MASKS, capture.stamp_ns, self._types[COMPRESSED](
                 header, compressed_format('mono8', False), encode(capture.mask).ravel()))
+        if capture.instances is not None:
+            self._write_instances(header, capture.stamp_ns, capture.instances)
         self._frames += 1
+
+    def _write_instances(self, header: Any, stamp_ns: int, found: Instances) -> None:
+        if not self._of_instances:
+            self._of_instances = True
+            self._writer.add_topic(LABELLED, COMPRESSED)
+            self._writer.add_topic(INSTANCES, ARRAY)
+        self._writer.write(LABELLED, stamp_ns, self._types[COMPRESSED](
+            header, compressed_format('16UC1', False), encode(found.labels).ravel()))
+        self._writer.write(INSTANCES, stamp_ns,
+                           instances_to_detections(self._types, found, header))
 
     def _frame(self, header: Any, capture: Capture) -> Any:
         frame = capture.frame

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from .bag import LeftOut
-from ..messages.stamps import serialized_stamp, StampOrder
+from ..messages.stamps import serialized_stamp, StampOrder, StampPairing
 
 _HELD = 50  # messages without a stamp that wait for the first one with a stamp
 
@@ -26,6 +27,9 @@ class Item:
         When it was recorded and when it was taken, in nanoseconds since 1970.
     data : bytes
         The message.
+    network : tuple of Item
+        Of a mask: instance mask and detections that the network gave by itself, of the same
+        stamp; empty where there are none.
 
     """
 
@@ -34,6 +38,7 @@ class Item:
     time_ns: int
     stamp_ns: int
     data: bytes
+    network: tuple[Item, ...] = ()
 
 
 class Timeline:
@@ -122,6 +127,68 @@ class Timeline:
             self._counts['back'] += 1
         self._order.left_out.clear()
         self._order.jumps.clear()
+
+
+class MaskTimeline:
+    """
+    The masks of a recording in order, each with the instances that the network gave by itself.
+
+    Parameters
+    ----------
+    mask : str
+        Topic of the masks.
+    network : tuple of str
+        Topics of the network's instance masks and detections; empty where there are none.
+    window_ns : int
+        As for :class:`Timeline`.
+    left_out : LeftOut
+        Is told of messages that belong nowhere.
+
+    """
+
+    def __init__(self, mask: str, network: tuple[str, ...], window_ns: int, left_out: LeftOut
+                 ) -> None:
+        self._left_out = left_out
+        self._lines = {name: Timeline(name, window_ns, left_out) for name in (mask, *network)}
+        self._pairing = StampPairing(1 + len(network)) if network else None
+        self._places = {name: place for place, name in enumerate(self._lines)}
+
+    @property
+    def topics(self) -> Collection[str]:
+        """Return the names of all topics."""
+        return self._lines.keys()
+
+    def add(self, topic: str, time_ns: int, data: bytes) -> list[Item]:
+        """Take a message of one of the topics; returns the masks whose turn has come."""
+        return self._joined(self._lines[topic].add(time_ns, data))
+
+    def flush(self) -> list[Item]:
+        """Return what waits: nothing more will come."""
+        ready = [item for line in self._lines.values() for item in self._joined(line.flush())]
+        return ready + (self._whole(self._pairing.flush()) if self._pairing else [])
+
+    def notes(self) -> list[str]:
+        """Return what is odd about the stamps."""
+        return [note for line in self._lines.values() for note in line.notes()]
+
+    def _joined(self, items: list[Item]) -> list[Item]:
+        if self._pairing is None:
+            return items
+        return [mask for item in items for mask in self._whole(self._pairing.add(
+            self._places[item.topic], item.stamp_ns, item))]
+
+    def _whole(self, pairs: list[tuple[int, list[Item | None]]]) -> list[Item]:
+        """Return masks with what belongs to them; what belongs to no mask is left out."""
+        masks = []
+        for _, (mask, *network) in pairs:
+            there = tuple(item for item in network if item is not None)
+            if mask is not None:
+                masks.append(replace(mask, network=there if len(there) == len(network) else ()))
+                continue
+            for item in there:
+                self._left_out.add(item.topic, item.index, item.time_ns,
+                                   'expected a mask of the same stamp, got none')
+        return masks
 
 
 def _stamp(data: bytes) -> int | None:

@@ -110,7 +110,7 @@ class BagWriter:
 
     def add_topic(self, name: str, msgtype: str, qos: tuple[Qos, ...] | None = None) -> None:
         """
-        Declare a topic; every topic comes before the first message.
+        Declare a topic, before its first message.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class BagWriter:
             self._storage.close_chunk()
         self._flush()
         reached = copy(self._writer)
-        reached.counts = dict(reached.counts)
+        reached.counts, reached.connections = dict(reached.counts), list(reached.connections)
         self._reached = reached
 
     def _flush(self) -> None:

@@ -16,12 +16,13 @@ from instseg_ros.cameras.capture_client import open_elsewhere
 from instseg_ros.errors import CameraError, EndOfStream, SettingsError, SourceError
 from instseg_ros.messages import topics
 from instseg_ros.messages.detections import label_info
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
-from vision_msgs.msg import LabelInfo
+from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from .conversions import ns_to_stamp, TYPES
+from .conversions import InstanceDetections, ns_to_stamp, TYPES
 from .followers import Followers
 from .stage_node import ImagePublisher, LATCHED, StageNode
 
@@ -34,6 +35,8 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 8.0  # before what failed without a single fr
 class CameraNode(StageNode[CameraSettings]):
     """
     Reads the camera in a thread of its own and publishes frames, masks and class names.
+
+    What a network knows of instances by itself is published too, with the stamp of the mask.
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ class CameraNode(StageNode[CameraSettings]):
         super().__init__('camera_node', CameraSettings, **options)
         self._image = ImagePublisher(self, topics.IMAGE, 'bgr8')
         self._mask = ImagePublisher(self, topics.MASK, 'mono8')
+        # Offered with the first instances: a network that gives none has no such topics.
+        self._network: tuple[ImagePublisher, Publisher] | None = None
         self._info = self.offer(CameraInfo, topics.CAMERA_INFO)
         self._labels = self.offer(LabelInfo, topics.LABEL_INFO, LATCHED)
         self._calibration = self._load_calibration()
@@ -123,11 +128,11 @@ class CameraNode(StageNode[CameraSettings]):
         self._wake.wait()
         self.health.failure = ''
 
-    def _wait_for_followers(self) -> None:
+    def _wait_for_followers(self, further: Sequence[str] = ()) -> None:
         """Hold a recording back until the nodes that follow are connected: they lose nothing."""
         until, said = time.monotonic() + self.settings.wait_timeout, False
         missing: list[str] = []
-        followers = Followers(self, self._followers)
+        followers = Followers(self, [*self._followers, *further])
         while not self._stop.is_set():
             missing = followers.missing(self.connections())
             if not self._followers and not (self._image.wanted or self._mask.wanted):
@@ -194,17 +199,36 @@ class CameraNode(StageNode[CameraSettings]):
         except SettingsError as error:
             self.health.problem(f'the camera refuses a setting: {error}')
 
+    def _offer_instances(self) -> tuple[ImagePublisher, Publisher]:
+        """Offer the topics of a network's own instances; a recording waits for who wants them."""
+        offered = (ImagePublisher(self, topics.NETWORK_MASK, '16UC1'),
+                   self.offer(Detection2DArray, topics.NETWORK_INSTANCES))
+        recorded = topics.RECORDED if f'{topics.MASK}/compressed' in self._followers else ()
+        wanted = [t for t in topics.OPTIONAL if t in recorded or self.count_subscribers(t)]
+        if wanted and is_played(self.settings.source):
+            self._wait_for_followers(wanted)
+        return offered
+
     def _publish(self, capture: Capture, settings: CameraSettings) -> None:
+        found = capture.instances
+        if found is not None and self._network is None:
+            self._network = self._offer_instances()
         header = Header(stamp=ns_to_stamp(capture.stamp_ns), frame_id=settings.frame_id)
         pixels = capture.mask if capture.frame is None else capture.frame
         if pixels is not None:
             self._publish_info(header, pixels.shape[1], pixels.shape[0])
-        # The mask first, since the longest chain hangs on it; and raw images before compressed
-        # ones, since nobody waits for a compression that another one asked for.
+        # What the longest chain hangs on first: instances or the mask; and raw images before
+        # compressed ones, since nobody waits for a compression that another one asked for.
+        if found is not None and self._network:
+            self._network[0].publish(found.labels, header)
+            if self._network[1].get_subscription_count():
+                self._network[1].publish(InstanceDetections(found, header))
         if capture.mask is not None:
             self._mask.publish(capture.mask, header)
         if capture.frame is not None:
             self._image.publish(capture.frame, header)
+        if found is not None and self._network:
+            self._network[0].publish_compressed(found.labels, header)
         if capture.mask is not None:
             self._mask.publish_compressed(capture.mask, header)
         if capture.frame is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
+from instseg_ros.messages.topics import is_optional
 from rclpy.node import Node
 
 PUBLISHERS, SUBSCRIBERS = 'publishers of ', 'subscribers of '  # in /diagnostics of every node
@@ -60,7 +61,8 @@ class Followers:
         awaited = {key.removeprefix(PUBLISHERS): values[key] for values in found
                    for key in values if key.startswith(PUBLISHERS)}
         unmet = {topic for topic, count in awaited.items()
-                 if count == '0' or topic not in received}
+                 if (count == '0' or topic not in received)
+                 and (topic in self._topics or not is_optional(topic))}
         return missing + sorted(unmet | set(self._topics) - received)
 
     def close(self) -> None:

@@ -33,6 +33,8 @@ _KINDS = {ARRAY: Detection2DArray, COUNT: UInt32}
 # What is saved around an event, besides the topics of the selections.
 _SAVED = {f'{topics.IMAGE}/compressed': CompressedImage, topics.CAMERA_INFO: CameraInfo,
           f'{topics.MASK}/compressed': CompressedImage, topics.LABEL_INFO: LabelInfo,
+          f'{topics.NETWORK_MASK}/compressed': CompressedImage,
+          topics.NETWORK_INSTANCES: Detection2DArray,
           f'{topics.INSTANCE_MASK}/compressed': CompressedImage,
           topics.DETECTIONS: Detection2DArray, topics.TRACKS: Detection2DArray}
 _MIB = 1 << 20

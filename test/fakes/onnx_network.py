@@ -1,4 +1,4 @@
-"""A network of one 1x1 convolution, as an ONNX file: what is red is a person, the rest is not."""
+"""Networks of one 1x1 convolution, as ONNX files: what is red is a person, the rest is not."""
 import struct
 
 PERSON, CLASSES = 15, 21
@@ -44,9 +44,63 @@ def make_onnx(path, tail=(), shape=SCORES, kind=FLOAT, channels_last=False, aux=
     return path
 
 
+YOLO_SIZE, YOLO_CLASSES = 64, 20
+BOXES = sum((YOLO_SIZE // stride) ** 2 for stride in (8, 16, 32))
+
+
+def make_yolo(path, rows=4 + YOLO_CLASSES + 1, boxes=BOXES, tail=(), masks=None, names=None,
+              open_size=False):
+    """
+    Write a network with the outputs of YOLO-seg, whose class 14 is what is red.
+
+    There is a box of 48x48 pixels around each cell of 8x8, whose score is the red of the 16x16
+    pixels in its middle; the prototype is how red cells of 4x4 pixels are. `rows`, `boxes` and
+    `masks` are what the file says of its outputs; `tail` follows the boxes.
+    """
+    cells = YOLO_SIZE // 8
+    near, far = cells ** 2, BOXES - cells ** 2
+    places = [8 * (k + 0.5) for k in range(cells)]
+    sides = [place for _ in range(cells) for place in places] + [
+        place for place in places for _ in range(cells)] + [48.0] * (2 * near)
+    person = PERSON - 1
+    constants = {
+        'w': _tensor('w', (1, 3, 1, 1), [1.0, -0.5, -0.5]), 'b': _tensor('b', (1,), [0.0]),
+        'half': _tensor('half', (1,), [-0.43]), 'sides': _tensor('sides', (1, 4, near), sides),
+        'before': _tensor('before', (1, person, near), [0.0] * (person * near)),
+        'after': _tensor('after', (1, YOLO_CLASSES - person - 1, near),
+                         [0.0] * ((YOLO_CLASSES - person - 1) * near)),
+        'one': _tensor('one', (1, 1, near), [1.0] * near),
+        'far': _tensor('far', (1, 5 + YOLO_CLASSES, far), [0.0] * ((5 + YOLO_CLASSES) * far)),
+        'flat': _integers('flat', [1, 1, near])}
+    steps = [('Conv', {'kernel_shape': [1, 1]}, ['x', 'w', 'b'], 'red'),
+             ('AveragePool', {'kernel_shape': [4, 4], 'strides': [4, 4]}, ['red'], 'cells'),
+             ('Add', {}, ['cells', 'half'], 'output1'),
+             ('AveragePool', {'kernel_shape': [16, 16], 'strides': [8, 8], 'pads': [4, 4, 4, 4]},
+              ['red'], 'grid'),
+             ('Reshape', {}, ['grid', 'flat'], 'score'),
+             ('Concat', {'axis': 1}, ['sides', 'before', 'score', 'after', 'one'], 'near'),
+             ('Concat', {'axis': 2}, ['near', 'far'], 'output0' if not tail else 't0')]
+    steps += [(name, attributes, [f't{k}'], f't{k + 1}' if k + 1 < len(tail) else 'output0')
+              for k, (name, attributes) in enumerate(tail)]
+    side = 0 if open_size else YOLO_SIZE
+    graph = (b''.join(_part(1, _operation(*step)) for step in steps) + _text(2, 'g')
+             + b''.join(_part(5, constant) for constant in constants.values())
+             + _part(11, _value('x', (1, 3, side, side)))
+             + _part(12, _value('output0', (1, rows, 0 if open_size else boxes)))
+             + _part(12, _value('output1', masks or (1, 1, side // 4, side // 4))))
+    note = _part(14, _text(1, 'names') + _text(2, str(names))) if names else b''
+    path.write_bytes(_number(1, 8) + _part(7, graph) + _part(8, _text(1, '') + _number(2, 13))
+                     + note)
+    return path
+
+
 def _node(step, inputs, output):
     operation, attributes = step
-    inputs = [*inputs, *(['w', 'b'] if operation == 'Conv' else [])]
+    return _operation(operation, attributes,
+                      [*inputs, *(['w', 'b'] if operation == 'Conv' else [])], output)
+
+
+def _operation(operation, attributes, inputs, output):
     return (b''.join(_text(1, name) for name in inputs) + _text(2, output) + _text(4, operation)
             + b''.join(_part(5, _text(1, name) + (
                 b''.join(_number(8, n) for n in value) + _number(20, 7)
@@ -59,8 +113,13 @@ def _tensor(name, shape, values):
             + _part(9, struct.pack(f'<{len(values)}f', *values)))
 
 
+def _integers(name, values):
+    return (_number(1, len(values)) + _number(2, INT64) + _text(8, name)
+            + _part(7, b''.join(_varint(n) for n in values)))
+
+
 def _value(name, shape, kind=FLOAT):
-    dimensions = b''.join(_part(1, _number(1, n)) for n in shape)
+    dimensions = b''.join(_part(1, _number(1, n) if n else _text(2, 'any')) for n in shape)
     return _text(1, name) + _part(2, _part(1, _number(1, kind) + _part(2, dimensions)))
 
 

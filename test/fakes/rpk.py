@@ -6,8 +6,8 @@ networkID=000000
 apParamSize=0
 networkNum=1
 networkOrdinal=0
-inputTensorWidth=320
-inputTensorHeight=320
+inputTensorWidth={size}
+inputTensorHeight={size}
 inputTensorFormat=RGB
 inputTensorNorm_K03=0x1800
 inputTensorNorm_K13=0x1800
@@ -20,10 +20,10 @@ inputTensorNorm_K11=0x0400
 """
 
 
-def make_rpk(path, intrinsics=None):
+def make_rpk(path, intrinsics=None, size=320):
     """Write the file: a newc cpio archive, which is how an rpk ends."""
     said = {'inference_rate': 19, 'task': 'segmentation'} if intrinsics is None else intrinsics
-    files = {'network_info.txt': NETWORK_INFO.encode(),
+    files = {'network_info.txt': NETWORK_INFO.format(size=size).encode(),
              'network_intrinsics': json.dumps(said).encode(), 'TRAILER!!!': b''}
     path.write_bytes(b''.join(_entry(name, data) for name, data in files.items()))
     return path

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..class_names import VOC_NAMES
 from ..instances import Instances
-from ..segmentation import segment_instances, SegmentationSettings
+from ..segmentation import network_instances, segment_instances, SegmentationSettings
 from ..segmentation.oriented_boxes import oriented_box
 from ..tracking import kalman
 from ..tracking.matching import assign
@@ -87,7 +87,7 @@ class _Object:
 
 class Segmenter:
     """
-    Class masks to instances, frame after frame: the splitter, and memory when it is on.
+    What is seen to instances, frame after frame: the splitter, and memory when it is on.
 
     Parameters
     ----------
@@ -108,28 +108,30 @@ class Segmenter:
         """Forget earlier frames."""
         self._memory.reset()
 
-    def update(self, mask: npt.NDArray[np.uint8], stamp_ns: int) -> Instances:
+    def update(self, seen: npt.NDArray[np.uint8] | Instances, stamp_ns: int) -> Instances:
         """
         Return the instances of the next frame.
 
         Parameters
         ----------
-        mask : ndarray of shape (H, W), uint8
-            Class id of each pixel; 0 background, 255 no data.
+        seen : ndarray of shape (H, W), uint8, or Instances
+            Class id of each pixel (0 background, 255 no data), or the instances that the network
+            knows by itself.
         stamp_ns : int
-            Time of the mask in nanoseconds.
+            Time of the frame in nanoseconds.
 
         Returns
         -------
         Instances
 
         """
-        instances = segment_instances(mask, self.settings, self.class_names)
+        instances = (network_instances(seen, self.settings) if isinstance(seen, Instances) else
+                     segment_instances(seen, self.settings, self.class_names))
         if not self.settings.memory:
             self._memory.reset()
             return instances
         return self._memory.update(instances, stamp_ns,
-                                   self.settings.smallest_area(mask.shape))
+                                   self.settings.smallest_area(instances.labels.shape))
 
 
 class InstanceMemory:

@@ -12,8 +12,15 @@ from ..settings import setting, Settings
 
 @dataclass(frozen=True)
 class SegmentationSettings(Settings):
-    """How class masks are split into instances."""
+    """How class masks are split into instances, or whose instances count."""
 
+    instances_from: str = setting(
+        'auto', 'Whose instances count: those that the class mask is split into (mask), or those '
+        'that the network knows by itself (network); auto: those of the network, where it gives '
+        'any', choices=('auto', 'mask', 'network'))
+    min_score: float = setting(
+        0.0, 'Instances of the network with a lower score are dropped; camera_node leaves some '
+        'out before', low=0, high=1)
     erosion_kernel: int = setting(
         3, 'Side of the square kernel that opens the class mask before distances are measured',
         unit='px', low=1, high=255)
@@ -29,7 +36,7 @@ class SegmentationSettings(Settings):
         '0 never cuts, higher cuts more readily', low=0, high=1)
     size_threshold: int = setting(
         -1, 'Instances of fewer pixels are dropped; -1: under a thousandth of the frame (307 of '
-        '640x480)', unit='px', low=-1, high=10_000_000)
+        '640x480), of instances of the network none', unit='px', low=-1, high=10_000_000)
     upright_classes: tuple[str, ...] = setting(
         ('person',), 'Names of classes that stand upright in the picture: where they touch side '
         'by side they are also cut between heads; empty: none')

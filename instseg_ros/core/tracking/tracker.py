@@ -269,7 +269,8 @@ class Tracker:
             centres = table.state[:, :, 0]
             kept &= ((centres >= 0) & (centres <= (width, height))).all(axis=1)
         if self._segmentation is not None:
-            kept &= table.areas >= self._segmentation.smallest_area(self._shape or (0,))
+            # An automatic threshold is not of all instances, and what is below it never was one.
+            kept &= table.areas >= self._segmentation.size_threshold
             kept &= ~np.isin(table.class_ids, self._segmentation.ignored_classes)
         kept &= table.ids > 0
         kept[rows] = True

@@ -1,4 +1,5 @@
 """The hardware behind the fake: one AI Camera, its driver, and what can go wrong with them."""
+from collections.abc import Callable
 from dataclasses import dataclass, field
 import os
 import struct
@@ -21,6 +22,7 @@ class World:
     subdevice: bool = True  # the kernel has the driver and the sensor
     listed: bool = True  # libcamera lists it
     network_rate: float = MODEL_RATE
+    network: Callable = None  # makes the tensors out of what it sees; None: class ids
     lag: int = 1  # frames between what the network saw and its tensor
     info_size: int = 712
     wall_clock: bool = True
@@ -38,7 +40,7 @@ class World:
     skew_s: float = 0.0  # time that a test lets pass at once
     stopped_s: float = None
     armed_s: float = None  # when a network was given to the driver
-    network: bool = False  # runs on the sensor
+    runs: bool = False  # the network, on the sensor
     users: int = 0
     index: int = 0  # of the frame
     inferences: int = 0
@@ -64,7 +66,7 @@ class World:
         # Suspended since the network was given, or in between: it is forgotten, without a word.
         suspended_s = self.stopped_s + AUTOSUSPEND_S if self.stopped_s is not None else None
         forgotten = suspended_s is not None and self.armed_s < suspended_s <= self.now()
-        self.network = self.armed_s is not None and not forgotten
+        self.runs = self.armed_s is not None and not forgotten
         self.streaming = True
         self.starts += 1
         self.base_ns = time.monotonic_ns() - (0 if self.real_time else 10**9)
@@ -112,23 +114,31 @@ class World:
 
     def _tensor(self, index):
         took_us = round(1e6 / self.network_rate) - 1000
-        if not self.network or index < 2:
+        if not self.runs or index < 2:
             return {}
         if (index - self.last_inference) * self.period_us < took_us:
             return {}  # the DNN is still at it
         self.last_inference = index
         self.inferences += 1
         x, y, w, h = self.roi
-        mask = self.draw(index - self.lag, (GRID, GRID), (x, y, min(w, 4032), h), PERSON)
-        return tensor_metadata(mask, self.inferences, self.info_size, took_us)
+        region = x, y, min(w, 4032), h
+        if self.network is None:
+            tensors = [self.draw(index - self.lag, (GRID, GRID), region, PERSON)]
+        else:
+            box = np.array(self.scene(index - self.lag), float).reshape(2, 2)
+            tensors = self.network((box - region[:2]) / region[2:])
+        return tensor_metadata(tensors, self.inferences, self.info_size, took_us)
 
 
-def tensor_metadata(mask, count=1, info_size=712, took_us=50_000):
-    """Return a class mask as libcamera gives it: floats, column after column."""
-    info = bytearray(64) + struct.pack('<I', 1)
-    info += struct.pack('<II16H', mask.size, 2, *mask.shape, *[0] * 14)
+def tensor_metadata(tensors, count=1, info_size=712, took_us=50_000):
+    """Return tensors as libcamera gives them: floats, column after column."""
+    info = bytearray(64) + struct.pack('<I', len(tensors))
+    for tensor in tensors:
+        info += struct.pack('<II16H', tensor.size, tensor.ndim, *tensor.shape,
+                            *[0] * (16 - tensor.ndim))
     info += bytes(708 - len(info)) + bytes([count % 256, 0, 0, 0])
-    return {'CnnOutputTensor': tuple(mask.astype(np.float32).ravel(order='F').tolist()),
+    flat = [tensor.astype(np.float32).ravel(order='F') for tensor in tensors]
+    return {'CnnOutputTensor': tuple(np.concatenate(flat).tolist()),
             'CnnOutputTensorInfo': tuple(info[:info_size]),
             'CnnKpiInfo': (took_us - 4000, 4000)}
 

@@ -1,6 +1,7 @@
 """The fake of picamera2.devices.imx500."""
 import json
 import os
+import re
 import struct
 
 import numpy as np
@@ -37,7 +38,15 @@ class NetworkIntrinsics:
 
     @property
     def labels(self):
-        return None
+        return self._said.get('classes', {}).get('labels')
+
+    @property
+    def bbox_normalization(self):
+        return self._said.get('cpu', {}).get('bbox_normalization')
+
+    @property
+    def bbox_order(self):
+        return self._said.get('cpu', {}).get('bbox_order')
 
 
 class IMX500:
@@ -68,9 +77,11 @@ class IMX500:
         struct.unpack('>4sI', data[:8])
         if not data.startswith(b'070701'):
             raise ArchiveError('Unrecognized archive format')
-        at = data.find(b'{')
-        self.config['intrinsics'] = NetworkIntrinsics(json.loads(data[at:data.find(b'}', at) + 1]))
-        self.config['input_tensor_size'] = (320, 320)
+        text = data.decode('latin-1')
+        said, _ = json.JSONDecoder().raw_decode(text, text.find('{'))
+        self.config['intrinsics'] = NetworkIntrinsics(said)
+        self.config['input_tensor_size'] = tuple(
+            int(re.search(f'inputTensor{side}=([0-9]+)', text)[1]) for side in ('Width', 'Height'))
 
     @property
     def network_intrinsics(self):
@@ -91,8 +102,12 @@ class IMX500:
         values = metadata.get('CnnOutputTensor')
         if not values:
             return None
-        outputs = [np.fromiter(values, np.float32).reshape(shape, order='F')
-                   for shape in self.get_output_shapes(metadata)]
+        outputs, start = [], 0
+        for shape in self.get_output_shapes(metadata):
+            size = int(np.prod(shape))
+            flat = np.fromiter(values[start:start + size], np.float32)
+            outputs.append(flat.reshape(shape, order='F'))
+            start += size
         return [o[np.newaxis] for o in outputs] if add_batch else outputs
 
     def get_output_shapes(self, metadata):
@@ -102,9 +117,8 @@ class IMX500:
         if len(info) != 712:
             raise ValueError(f'tensor info length {len(info)} does not match expected size 712')
         count, = struct.unpack_from('<I', bytes(info), 64)
-        assert count == 1
-        _, dimensions, *sizes = struct.unpack_from('<II16H', bytes(info), 68)
-        return [sizes[:dimensions]]
+        told = [struct.unpack_from('<II16H', bytes(info), 68 + 40 * k) for k in range(count)]
+        return [sizes[:dimensions] for _, dimensions, *sizes in told]
 
     @staticmethod
     def get_kpi_info(metadata):
