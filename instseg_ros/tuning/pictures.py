@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 import time
 
 import cv2
@@ -48,6 +49,8 @@ class Shown:
         those of the same objects with the settings before, and memory does not show.
     reasons : tuple of (str, bool)
         Why regions were cut (True) or merged, where that is shown.
+    version : int
+        Another one for each picture.
 
     """
 
@@ -59,6 +62,7 @@ class Shown:
     ms: float = 0.0
     settled: bool = False
     reasons: tuple[tuple[str, bool], ...] = ()
+    version: int = field(default_factory=count().__next__)
 
 
 def draw_result(number: int, frame: Frame, names: Mapping[int, str],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+import shlex
 import statistics
 import time
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from .background import Background, Job, Opened, Processed, read_and_process, search
 from .knobs import Knobs, TUNED
 from .latest import Latest
-from .pictures import draw_cuts, draw_mask, draw_result, Shown
+from .pictures import draw_cuts, draw_mask, draw_result, Shown, SIDES
 from .source import Frame, Source
 from .timeline import jumps
 from ..core import SegmentationSettings, TrackingSettings
@@ -119,7 +120,7 @@ class Tuning(Knobs):
     playing : bool
         Whether it goes on by itself.
     main, side : Shown or None
-        The pictures; ``version`` rises with each of them.
+        The pictures.
     beside : str
         What ``side`` shows, one of ``pictures.SIDES``.
     run, saved_run : Run
@@ -129,7 +130,7 @@ class Tuning(Knobs):
     search : Search or None
         The last one.
     listeners : list of callable
-        Called with ``frames``, ``picture``, ``position``, ``settings``, ``saved``, ``run``,
+        Called with ``frames``, ``picture``, ``side``, ``position``, ``settings``, ``saved``, ``run``,
         ``marks``, ``search`` or ``notes``: what has changed.
 
     """
@@ -138,6 +139,8 @@ class Tuning(Knobs):
                  marks_file: Path) -> None:
         super().__init__(settings, file)
         self.source, self.marks_file = source, marks_file
+        self.sides = SIDES
+        self.title = source.camera.source
         self.names: Mapping[int, str] = {}
         self.frames: list[Frame] = []
         self.opened = False
@@ -147,7 +150,6 @@ class Tuning(Knobs):
         self.main: Shown | None = None
         self.side: Shown | None = None
         self.beside = 'mask'
-        self.version = 0
         self.search: Search | None = None
         self.marks: list[Mark] = []
         self._marks_refused = ''
@@ -156,6 +158,7 @@ class Tuning(Knobs):
         self.saved_run = self.run
         self._before = self.run
         self._told_s = 0.0
+        self._side_wanted: _Wanted | None = None
         self._searcher: Background | None = None
 
     def start(self) -> None:
@@ -184,6 +187,21 @@ class Tuning(Knobs):
         return later
 
     # Reading and processing
+
+    @property
+    def waiting(self) -> str:
+        """Return what is said while there is no picture."""
+        return 'no frame to show' if self.opened else 'reading the first frame …'
+
+    @property
+    def file_name(self) -> str:
+        """Return a name for the parameter file where it is downloaded."""
+        return self.file.name if self.file else 'pipeline.yaml'
+
+    @property
+    def launch_command(self) -> str:
+        """Return what launches the pipeline with the saved file."""
+        return f'ros2 launch instseg_ros pipeline.launch.py params_file:={shlex.quote(str(self.file))}'
 
     @property
     def segmentation(self) -> SegmentationSettings:
@@ -283,8 +301,15 @@ class Tuning(Knobs):
             settings, result, before = saved, of(self.saved_run) if same else None, None
         elif self.beside == 'found' and self.search and self.search.found:
             settings, before, result = self.search.found.settings, result, None
-        self._draw_side.ask(_Wanted(k, self.frames[k], self.names, settings, result, before,
-                                    self.beside))
+        # The class mask is the same whatever the settings are.
+        wanted = _Wanted(k, self.frames[k], self.names, settings, result, before, self.beside)
+        if self.beside == 'mask':
+            wanted = replace(wanted, settings=SegmentationSettings(), result=None, before=None)
+        elif self.beside == 'cuts':
+            wanted = replace(wanted, result=None, before=None)
+        if wanted != self._side_wanted:
+            self._side_wanted = wanted
+            self._draw_side.ask(wanted)
 
     def _make_main(self, wanted: _Wanted) -> None:
         shown = draw_result(wanted.number, wanted.frame, wanted.names, wanted.settings,
@@ -302,12 +327,12 @@ class Tuning(Knobs):
         self._in_loop(self._drawn)((True, shown))
 
     def _drawn(self, drawn: tuple[bool, Shown]) -> None:
-        self.version += 1
-        if drawn[0]:
-            self.side = drawn[1]
+        is_side, shown = drawn
+        if is_side:
+            self.side = shown
         else:
-            self.main = drawn[1]
-        self.tell('picture')
+            self.main = shown
+        self.tell('side' if is_side else 'picture')
 
     def show_beside(self, side: str) -> None:
         """Show something else beside the instances, one of ``pictures.SIDES``."""
