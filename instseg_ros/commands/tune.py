@@ -119,6 +119,8 @@ def _search(source: Any, settings: dict[str, Any], marks_file: Path, output: Pat
               f'{found.held_out[1]} after')
     else:
         print('marks not used by it: none, since all are of one moment')
+    print(f'unmarked instances on marked frames that stay: {found.used[1].kept} of '
+          f'{found.used[1].unmarked}')
     print(f'frames that change: {len(found.changed_frames)} of {len(frames)}')
     for name in found.changes:
         print(next(line for line in knobs.set_lines() if f' {name} ' in line))

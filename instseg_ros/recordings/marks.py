@@ -69,20 +69,28 @@ class Mark:
 
         """
         if self.kind == 'two':
-            sides = [_labels(side, labels, mask) for side in self._sides()]
+            sides = [_labels(side, labels, mask) for side in self._places()]
             if not all(len(side) and side.any() for side in sides):
                 return 0.0
             (left, left_share), (right, right_share) = map(_most_of, sides)
             return min(left_share, right_share) if left != right else 0.0
-        under = _labels(_sampled(np.array(self.points)), labels, mask)
+        under = _labels(self._places()[0], labels, mask)
         if self.kind == 'nothing':
             return float((under == 0).mean()) if len(under) else 1.0
         return _most_of(under)[1] if under.any() else 0.0
 
     def touches(self, mask: npt.NDArray[np.uint8]) -> bool:
         """Return whether there is something that it could speak of: a class under it."""
-        places = self._sides() if self.kind == 'two' else [_sampled(np.array(self.points))]
-        return all(len(_labels(place, mask, mask)) > 0 for place in places)
+        return all(len(_labels(place, mask, mask)) > 0 for place in self._places())
+
+    def touched(self, labels: npt.NDArray[np.uint16], mask: npt.NDArray[np.uint8]) -> set[int]:
+        """Return the labels that it speaks of."""
+        return {int(label) for place in self._places()
+                for label in np.unique(_labels(place, labels, mask))}
+
+    def _places(self) -> Sequence[_Points]:
+        """Return the samples that count: along the stroke, or on each side of a line."""
+        return self._sides() if self.kind == 'two' else [_sampled(np.array(self.points))]
 
     def _sides(self) -> tuple[_Points, _Points]:
         """

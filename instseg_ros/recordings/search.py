@@ -16,6 +16,7 @@ from .marks import AGREED, groups, Mark
 from ..core import Instances, segment_instances, SegmentationSettings, Segmenter
 from ..errors import RecordingError
 
+UNMARKED = 0.5  # of a mark: what an instance is worth that nobody marked
 _APART_NS = 10**9  # frames that are closer show the same: marks on both are no two opinions
 _BEFORE_NS = 3 * 10**9  # how much of the past tells what memory does
 _ROUNDS = 3
@@ -37,11 +38,31 @@ class MaskedFrame(Protocol):
 
 @dataclass(frozen=True)
 class Agreement:
-    """With how many of the marks a result agrees, and the mean of the shares it agrees with."""
+    """
+    How far a result is what was said, on the marked frames.
+
+    Attributes
+    ----------
+    agreed, total : int
+        With how many marks it agrees, and how many there are.
+    share : float
+        The mean of how far it agrees with each, in [0, 1].
+    kept, unmarked : int
+        Instances that no mark speaks of: who marks what is wrong in a frame lets the others
+        stand. How many are still there, and how many there were.
+
+    """
 
     agreed: int
     total: int
     share: float
+    kept: int = 0
+    unmarked: int = 0
+
+    @property
+    def worth(self) -> tuple[float, float]:
+        """Return what is compared: all that was said and let stand, then the shares."""
+        return round(self.agreed + UNMARKED * self.kept, 6), round(self.share, 1)
 
     def __str__(self) -> str:
         """Return words for people."""
@@ -87,8 +108,9 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
     One setting after the other takes the value that agrees best while the others stay, until none
     gets better (coordinate search). Of values that are as good as each other, the one in use is
     kept, or else the middle one of the nearest is taken, which is the least likely to be so by
-    chance. Half of the moments that were marked, every second one in time, is not used but tells
-    how good the result is.
+    chance. Instances on marked frames that no mark speaks of are to stay as they are, and count as
+    half a mark each. Half of the moments that were marked, every second one in time, is not used
+    but tells how good the result is.
 
     Parameters
     ----------
@@ -122,9 +144,11 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
     ways = _candidates(settings, shape)
     expected = _ROUNDS * sum(map(len, ways.values()))
 
+    judge = _Judge(frames, names, used, settings)
+
     def judged(proposed: SegmentationSettings) -> Agreement:
         if proposed not in tried:
-            tried[proposed] = agreement(frames, names, used, proposed)
+            tried[proposed] = judge(proposed)
             progress(0.8 * min(len(tried) / expected, 1))
         return tried[proposed]
 
@@ -142,30 +166,44 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
         changed = _changed_frames(frames, names, settings, best,
                                   lambda share: progress(0.8 + 0.2 * share))
     progress(1.0)
+    check = _Judge(frames, names, held_out, settings) if held_out else None
     return Found(
         best, {name: (value, best.value(name)) for name, value in settings.values().items()
                if value != best.value(name)},
-        (judged(settings), judged(best)),
-        (agreement(frames, names, held_out, settings),
-         agreement(frames, names, held_out, best)) if held_out else None,
+        (judged(settings), judged(best)), (check(settings), check(best)) if check else None,
         changed, len(tried))
 
 
-def agreement(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks: Sequence[Mark],
-              settings: SegmentationSettings) -> Agreement:
-    """Return how far the instances that settings give agree with marks."""
-    numbers = {frame.stamp_ns: k for k, frame in enumerate(frames)}
-    by_frame: dict[int, list[Mark]] = {}
-    for mark in marks:
-        by_frame.setdefault(numbers[mark.stamp_ns], []).append(mark)
-    shares = []
-    for k, here in by_frame.items():
-        mask = frames[k].mask
-        assert mask is not None
-        labels = instances_at(frames, k, names, settings).labels
-        shares += [mark.agreement(labels, mask) for mark in here]
-    return Agreement(sum(share >= AGREED for share in shares), len(shares),
-                     math.fsum(shares) / max(len(shares), 1))
+class _Judge:
+    """Says how far settings agree with marks, and with what their maker let stand."""
+
+    def __init__(self, frames: Sequence[MaskedFrame], names: Mapping[int, str],
+                 marks: Sequence[Mark], before: SegmentationSettings) -> None:
+        self._frames, self._names = frames, names
+        numbers = {frame.stamp_ns: k for k, frame in enumerate(frames)}
+        self._marks: dict[int, list[Mark]] = {}
+        for mark in marks:
+            self._marks.setdefault(numbers[mark.stamp_ns], []).append(mark)
+        self._before: dict[int, tuple[Instances, set[int]]] = {}
+        for k, here in self._marks.items():
+            instances, mask = instances_at(frames, k, names, before), frames[k].mask
+            assert mask is not None
+            spoken_of = set().union(*(mark.touched(instances.labels, mask) for mark in here))
+            self._before[k] = instances, set(range(1, len(instances) + 1)) - spoken_of
+
+    def __call__(self, settings: SegmentationSettings) -> Agreement:
+        shares: list[float] = []
+        kept = unmarked = 0
+        for k, here in self._marks.items():
+            mask = self._frames[k].mask
+            assert mask is not None
+            instances = instances_at(self._frames, k, self._names, settings)
+            shares += [mark.agreement(instances.labels, mask) for mark in here]
+            before, others = self._before[k]
+            kept += sum(i + 1 in others for i, _ in match(before, instances)[0])
+            unmarked += len(others)
+        return Agreement(sum(share >= AGREED for share in shares), len(shares),
+                         math.fsum(shares) / max(len(shares), 1), kept, unmarked)
 
 
 def instances_at(frames: Sequence[MaskedFrame], number: int, names: Mapping[int, str],
@@ -201,7 +239,7 @@ def _candidates(settings: SegmentationSettings, shape: tuple[int, ...]) -> dict[
 
 def _choice(results: Sequence[Agreement], now: int) -> int:
     """Return which of the values in order is to be taken."""
-    worth = [(result.agreed, round(result.share, 1)) for result in results]
+    worth = [result.worth for result in results]
     best = max(worth)
     if worth[now] == best:
         return now

@@ -24,8 +24,8 @@ _LOOK = 'look'
 _MODES = {_LOOK: 'Look', 'one': 'These are one', 'two': 'These are two',
           'nothing': 'This is nothing'}
 _HINTS = {
-    _LOOK: 'Choose what to say, then draw on the left picture. Mark also some of what is right: '
-           'a search may not spoil it.',
+    _LOOK: 'Choose what to say, then draw on the left picture. Mark all that is wrong in a '
+           'frame: what you do not mark there counts as right.',
     'one': 'Draw a stroke over all the pieces of one object.',
     'two': 'Draw a line between two objects, along the place where they touch.',
     'nothing': 'Draw over what is no object.',
@@ -437,6 +437,9 @@ class Page:
                 ui.label(title).classes('head')
                 for result in agreed or ('–', '–'):
                     ui.label(str(result))
+        kept = found.used[1]
+        ui.label(f'{kept.kept} of {kept.unmarked} unmarked instances on those frames stay').classes(
+            'meaning')
         if not found.held_out:
             ui.label('All marks are of one moment, so none is left to check with: mark frames '
                      'a second or more away.').classes('meaning')

@@ -72,6 +72,7 @@ figcaption .q-field { width: 100%; }
 .limits { opacity: 0.75; }
 .refused { color: #ff8a80; font-size: 12px; overflow-wrap: anywhere; }
 .modes { display: grid; grid-template-columns: 1fr 1fr; gap: 6px; margin: 8px 0; }
+.modes .q-btn { width: 100%; }
 .dot { width: 10px; height: 10px; border-radius: 5px; flex: none; }
 .dot.one { background: var(--one); } .dot.two { background: var(--two); }
 .dot.nothing { background: var(--nothing); }

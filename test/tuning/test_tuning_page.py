@@ -231,6 +231,7 @@ def test_from_marks_to_a_better_file(street, tmp_path):
     street.wait(lambda: street.cell(1) == '3', 'two people as one')
     street.press('Marks and search')
     street.press('These are two')
+    street.wait(lambda: street.one('.picture.main.drawing'), 'that it can be drawn on')
     street.draw((10, 400), (60, 420))
     street.wait(lambda: 'something must be on both sides' in street.said(), 'what is wrong')
     for number, line in ((0, ((520, 325), (524, 420))), (20, ((505, 335), (505, 425)))):
