@@ -113,19 +113,18 @@ def _search(source: Any, settings: dict[str, Any], marks_file: Path, output: Pat
             frames, source.names, marks, settings['instance_segmentation_node'],
             lambda share: progress(round(1000 * share), 1000))
     knobs = Knobs({**settings, 'instance_segmentation_node': found.settings}, output)
-    print(f'marks agreed with, used by the search: {found.used[0]} before, {found.used[1]} after')
-    if found.held_out:
-        print(f'marks agreed with, not used by it: {found.held_out[0]} before, '
-              f'{found.held_out[1]} after')
-    else:
-        print('marks not used by it: none, since all are of one moment')
-    print(f'unmarked instances on marked frames that stay: {found.used[1].kept} of '
-          f'{found.used[1].unmarked}')
+    for title, results in (('used by the search', found.used), ('not used by it', found.held_out)):
+        if results:
+            before, after = results
+            print(f'marks {title}: {before} agreed with before, {after} after; '
+                  f'{after.kept} of {after.unmarked} unmarked instances there stay')
     print(f'frames that change: {len(found.changed_frames)} of {len(frames)}')
     for name in found.changes:
         print(next(line for line in knobs.set_lines() if f' {name} ' in line))
     if not found.changes:
         print('no settings agree better than these')
+    if found.doubt:
+        print(f'not sure: {found.doubt}')
     if output:
         replace_text(output, knobs.text())
     return 0

@@ -16,7 +16,6 @@ from .marks import AGREED, groups, Mark
 from ..core import Instances, segment_instances, SegmentationSettings, Segmenter
 from ..errors import RecordingError
 
-UNMARKED = 0.5  # of a mark: what an instance is worth that nobody marked
 _APART_NS = 10**9  # frames that are closer show the same: marks on both are no two opinions
 _BEFORE_NS = 3 * 10**9  # how much of the past tells what memory does
 _ROUNDS = 3
@@ -60,9 +59,9 @@ class Agreement:
     unmarked: int = 0
 
     @property
-    def worth(self) -> tuple[float, float]:
-        """Return what is compared: all that was said and let stand, then the shares."""
-        return round(self.agreed + UNMARKED * self.kept, 6), round(self.share, 1)
+    def worth(self) -> tuple[int, float]:
+        """Return what is compared: how much of what was said and let stand is so, then shares."""
+        return self.agreed + self.kept, round(self.share, 1)
 
     def __str__(self) -> str:
         """Return words for people."""
@@ -98,6 +97,20 @@ class Found:
     changed_frames: tuple[int, ...]
     tried: int
 
+    @property
+    def doubt(self) -> str:
+        """Return why the result is not to be trusted yet, '' where nothing speaks against it."""
+        if not self.changes:
+            return ''
+        if self.held_out is None:
+            return ('all marks are of one moment, so none is left to check with: mark frames a '
+                    'second or more away')
+        before, after = self.held_out
+        if after.worth <= before.worth:
+            return ('on marked frames that the search did not use these are no better: mark more '
+                    'frames')
+        return ''
+
 
 def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks: Sequence[Mark],
                   settings: SegmentationSettings,
@@ -108,8 +121,8 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
     One setting after the other takes the value that agrees best while the others stay, until none
     gets better (coordinate search). Of values that are as good as each other, the one in use is
     kept, or else the middle one of the nearest is taken, which is the least likely to be so by
-    chance. Instances on marked frames that no mark speaks of are to stay as they are, and count as
-    half a mark each. Half of the moments that were marked, every second one in time, is not used
+    chance. Instances on marked frames that no mark speaks of are to stay as they are, and count
+    like a mark each. Half of the moments that were marked, every second one in time, is not used
     but tells how good the result is.
 
     Parameters

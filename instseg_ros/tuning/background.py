@@ -161,7 +161,10 @@ class Background:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(work, arguments, theirs),
                                         name='instseg tune', daemon=True)
+        # Ctrl-C is the page's, from the first moment on: this process ends with the pipe.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._process.start()
+        signal.signal(signal.SIGINT, before)
         theirs.close()
         self._receive = receive
         self._closed = False
@@ -196,8 +199,6 @@ class Background:
 def _serve(work: Callable[..., Iterator[Any]], arguments: tuple[Any, ...], pipe: Connection
            ) -> None:
     """Be the process."""
-    # Ctrl-C is the page's: this one ends with the pipe.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICE)
     cv2.setNumThreads(1)
     try:

@@ -429,20 +429,20 @@ class Page:
 
     def _found(self, tuning: Tuning, found: Any) -> None:
         """Show what a search found, to be applied or not."""
+        used, held_out = found.used, found.held_out or ()
         with ui.element('div').classes('numbers'):
-            for title in ('marks agreed with', 'before', 'after'):
+            for title in ('', 'before', 'after'):
                 ui.label(title).classes('head')
-            for title, agreed in (('used by the search', found.used),
-                                  ('not used by it', found.held_out)):
+            for title, results in (('marks used', used), ('marks not used', held_out)):
                 ui.label(title).classes('head')
-                for result in agreed or ('–', '–'):
-                    ui.label(str(result))
-        kept = found.used[1]
-        ui.label(f'{kept.kept} of {kept.unmarked} unmarked instances on those frames stay').classes(
-            'meaning')
-        if not found.held_out:
-            ui.label('All marks are of one moment, so none is left to check with: mark frames '
-                     'a second or more away.').classes('meaning')
+                for k in range(2):
+                    ui.label(str(results[k]) if results else '–')
+            for title, results in (('unmarked, used', used), ('unmarked, not used', held_out)):
+                ui.label(title).classes('head')
+                for k in range(2):
+                    ui.label(f'{results[k].kept} of {results[k].unmarked}' if results else '–')
+        if found.doubt:
+            ui.label(f'Not sure: {found.doubt}.').classes('doubt')
         if not found.changes:
             ui.label('No settings agree better than these.')
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 import os
 import secrets
@@ -9,6 +10,7 @@ import socket
 from typing import Any
 
 from nicegui import app, ui
+from nicegui.server import Server
 
 from .access import Access, LOCAL
 from .page import make_pages
@@ -33,7 +35,7 @@ def serve(tuning: Any, host: str, port: int, show: bool,
     show : bool
         Whether to open the browser.
     say : callable
-        Called with the address.
+        Called with the address, once it answers.
 
     Raises
     ------
@@ -45,9 +47,16 @@ def serve(tuning: Any, host: str, port: int, show: bool,
     token = '' if host in LOCAL else secrets.token_urlsafe(16)
     query = f'/?token={token}' if token else '/'
     name = socket.gethostname() if host in ('0.0.0.0', '::') else host
-    say(f'http://{f"[{name}]" if ":" in name else name}:{port}{query}')
+    address = f'http://{f"[{name}]" if ":" in name else name}:{port}{query}'
+
+    async def say_when_it_answers() -> None:
+        while not Server.instance.started:
+            await asyncio.sleep(0.02)
+        say(address)
+
     make_pages(tuning)
     app.on_startup(tuning.start)
+    app.on_startup(say_when_it_answers)
     app.on_shutdown(tuning.close)
     app.add_middleware(Access, token=token)
     ui.run(host=host, port=port, show=query if show and _has_screen() else False, reload=False,

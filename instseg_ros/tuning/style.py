@@ -71,6 +71,7 @@ figcaption .q-field { width: 100%; }
 .meaning, .limits { color: var(--dim); font-size: 12px; line-height: 1.35; }
 .limits { opacity: 0.75; }
 .refused { color: #ff8a80; font-size: 12px; overflow-wrap: anywhere; }
+.doubt { color: var(--nothing); font-size: 12px; }
 .modes { display: grid; grid-template-columns: 1fr 1fr; gap: 6px; margin: 8px 0; }
 .modes .q-btn { width: 100%; }
 .dot { width: 10px; height: 10px; border-radius: 5px; flex: none; }

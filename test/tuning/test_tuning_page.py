@@ -234,7 +234,7 @@ def test_from_marks_to_a_better_file(street, tmp_path):
     street.wait(lambda: street.one('.picture.main.drawing'), 'that it can be drawn on')
     street.draw((10, 400), (60, 420))
     street.wait(lambda: 'something must be on both sides' in street.said(), 'what is wrong')
-    for number, line in ((0, ((520, 325), (524, 420))), (20, ((505, 335), (505, 425)))):
+    for number, line in ((0, ((603, 54), (606, 69))), (20, ((499, 236), (506, 316)))):
         while not street.one('.where').text.startswith(f'frame {number} '):
             street.press('one frame on')
             time.sleep(0.1)
@@ -246,8 +246,7 @@ def test_from_marks_to_a_better_file(street, tmp_path):
     street.press('Find settings')
     found = street.wait(lambda: 'frames change' in street.one('.found').text
                         and street.one('.found').text, 'what was found')
-    assert 'used by the search\n0 of 1\n1 of 1' in found
-    assert 'not used by it\n0 of 1\n1 of 1' in found
+    assert 'marks used\n0 of 1\n1 of 1' in found and 'marks not used\n0 of 1\n1 of 1' in found
     assert 'dist_threshold: 0.0 →' in found
     street.press('Settings')
     assert street.value('dist_threshold') == '0'  # nothing is applied without a click
