@@ -17,6 +17,8 @@ from ..errors import RecordingError
 KINDS = {'one': 'these are one', 'two': 'these are two', 'nothing': 'this is nothing'}
 AGREED = 0.9  # share of a mark from which on a result agrees with it: hands are not exact
 _FORMAT = 'instseg marks 1'
+# Share of a side of a line that counts as all of it: between small objects a hand misses more.
+_SIDE = 0.8
 _STEP = 1.0  # px between the samples of a stroke
 _Points = npt.NDArray[np.float64]
 
@@ -73,7 +75,8 @@ class Mark:
             if not all(len(side) and side.any() for side in sides):
                 return 0.0
             (left, left_share), (right, right_share) = map(_most_of, sides)
-            return min(left_share, right_share) if left != right else 0.0
+            share = min(left_share, right_share) / _SIDE
+            return min(share, 1.0) if left != right else 0.0
         under = _labels(self._places()[0], labels, mask)
         if self.kind == 'nothing':
             return float((under == 0).mean()) if len(under) else 1.0
