@@ -62,7 +62,11 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError('expected a SOURCE (such as "instseg tune sample") or --live, got '
                             + ('both' if options.source else 'neither'))
     if options.live is not None:
-        tuning = import_module('instseg_ros.ros.live_tuning').LiveTuning(options.live)
+        try:
+            tuning: Any = import_module('..ros.live_tuning', __package__).LiveTuning(options.live)
+        except ImportError as error:
+            raise SettingsError(f'--live: {error}; source your ROS 2 installation first'
+                                ) from error
     else:
         from ..tuning.source import check_source, Source
         settings, file = _settings(options)

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from .controls import Control
 from .knobs import Knobs, TUNED
-from .pictures import Shown, SIDES
-from .state import Run, Tuning
+from .pictures import Shown
+from .state import Tuning
 from .style import CSS
 from .timeline import draw_timeline
 from ..errors import CameraError, SettingsError
@@ -30,7 +30,6 @@ _HINTS = {
     'two': 'Draw a line between two objects, along the place where they touch.',
     'nothing': 'Draw over what is no object.',
 }
-_COLUMNS = ('instances', 'ids', 'ids that changed', 'ms a frame')
 _LARGEST_FILE = 1 << 20
 # What is shown at once: the rest would only keep the browser from showing pictures.
 _AT_ONCE = {'picture', 'side', 'position', 'mode', 'stroke', 'notes'}
@@ -228,13 +227,11 @@ class Page:
         rows = ('this frame', 'recording', 'saved settings') if self._recording else ('now',)
         cells: dict[str, list[ui.label]] = {}
         with ui.element('div').classes('numbers'):
-            for title in ('', *_COLUMNS):
+            for title in ('', *tuning.columns):
                 ui.label(title).classes('head')
             for row in rows:
                 ui.label(row).classes('head')
-                cells[row] = [ui.label('–') for _ in _COLUMNS]
-        progress = ui.linear_progress(0, show_value=False, size='3px').props(
-            'aria-label="processing of the recording"')
+                cells[row] = [ui.label('–') for _ in tuning.columns]
 
         def fill(row: str, *values: Any) -> None:
             for cell, value in zip(cells[row], values, strict=True):
@@ -242,19 +239,23 @@ class Page:
 
         @self._on('picture')
         def frame() -> None:
-            if (shown := tuning.main) is not None:
-                fill(rows[0], shown.instances, shown.ids, shown.other_ids, shown.ms)
+            if tuning.main is not None:
+                fill(rows[0], *tuning.figures())
+
+        if not self._recording:
+            return
+        progress = ui.linear_progress(0, show_value=False, size='3px').props(
+            'aria-label="processing of the recording"')
 
         @self._on('run', 'saved')
         def totals() -> None:
             for row, run in (('recording', tuning.run), ('saved settings', tuning.saved_run)):
-                _fill_totals(fill, row, run)
+                if run.complete:
+                    total = run.summary()
+                    fill(row, total.instances, total.ids, total.other_ids, total.ms)
+                else:
+                    fill(row, *(['…'] * len(tuning.columns)))
             progress.set_value(tuning.run.done / max(len(tuning.run.results), 1))
-
-        if not self._recording:
-            self._refreshers.pop('run', None)
-            self._refreshers['saved'].remove(totals)
-            progress.set_visibility(False)
 
     # Timeline
 
@@ -515,14 +516,6 @@ class Page:
 def _button(icon: str, meaning: str, on_click: Callable[[], Any]) -> ui.button:
     return ui.button(icon=icon, on_click=lambda: on_click()).props(
         f'flat dense round aria-label="{html.escape(meaning)}"').tooltip(meaning)
-
-
-def _fill_totals(fill: Callable[..., None], row: str, run: Run) -> None:
-    if run.complete:
-        total = run.summary()
-        fill(row, total.instances, total.ids, total.other_ids, total.ms)
-    else:
-        fill(row, *(['…'] * len(_COLUMNS)))
 
 
 def _svg(kind: str, points: tuple[tuple[float, float], ...]) -> str:

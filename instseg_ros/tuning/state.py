@@ -135,6 +135,8 @@ class Tuning(Knobs):
 
     """
 
+    columns = ('instances', 'ids', 'ids that changed', 'ms a frame')
+
     def __init__(self, source: Source, settings: Mapping[str, Settings], file: Path,
                  marks_file: Path) -> None:
         super().__init__(settings, file)
@@ -333,6 +335,11 @@ class Tuning(Knobs):
         else:
             self.main = shown
         self.tell('side' if is_side else 'picture')
+
+    def figures(self) -> tuple[int, int, int, float]:
+        """Return the numbers of the shown frame, as ``columns`` names them."""
+        assert self.main
+        return self.main.instances, self.main.ids, self.main.other_ids, self.main.ms
 
     def show_beside(self, side: str) -> None:
         """Show something else beside the instances, one of ``pictures.SIDES``."""
