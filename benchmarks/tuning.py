@@ -2,9 +2,9 @@
 What a search with a few marks is worth on masks that nobody marked.
 
 ``python benchmarks/tuning.py`` marks frames of one half of ``../shared/data/masks`` as a person
-would who looks at the result of the defaults and marks what is wrong, up to three marks a frame. It
-searches with them, and prints panoptic quality before and after on the frames of that half which
-were not marked (what the weight of unmarked instances was chosen on), and on the other half.
+would who looks at the result of the defaults and marks what is wrong, up to three marks a frame.
+It searches with them, and prints panoptic quality before and after on the frames of that half
+which were not marked (what the weight of unmarked instances was chosen on), and on the other half.
 """
 
 from __future__ import annotations
@@ -112,12 +112,13 @@ def main() -> None:
                     marks += here
             found = find_settings(frames, VOC_NAMES, marks, begin)
             held = found.held_out or ('-', '-')
+            same, other = ([panoptic(some, settings) for settings in (begin, found.settings)]
+                           for some in (seen, unseen))
             print(f'{kind}: {len(marks)} marks, used {found.used[0]} -> {found.used[1]}, '
-                  f'not used {held[0]} -> {held[1]}; PQ of the same half '
-                  f'{panoptic(seen, begin):.3f} -> {panoptic(seen, found.settings):.3f}, of the '
-                  f'other {panoptic(unseen, begin):.3f} -> {panoptic(unseen, found.settings):.3f}; '
-                  f'{({n: b for n, (_, b) in found.changes.items()})}, {found.tried} tried',
-                  flush=True)
+                  f'not used {held[0]} -> {held[1]}; PQ of the same half {same[0]:.3f} -> '
+                  f'{same[1]:.3f}, of the other {other[0]:.3f} -> {other[1]:.3f}; '
+                  f'{({n: b for n, (_, b) in found.changes.items()})}, {found.tried} tried'
+                  f'{"; " if found.doubt else ""}{found.doubt}', flush=True)
 
 
 if __name__ == '__main__':

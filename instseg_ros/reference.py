@@ -56,8 +56,7 @@ def parameter_tables() -> str:
             if rows:
                 lines += [f'**{node}**, {kind}', '',
                           '| parameter | default | limits | meaning |', '|---|---|---|---|']
-                lines += [f'| `{s.name}` | `{yaml_value(s.default)}` | {_limits(s)} | {_meaning(s)} |'
-                          for s in rows]
+                lines += [_row(s) for s in rows]
                 lines.append('')
     return '\n'.join(lines)
 
@@ -65,9 +64,13 @@ def parameter_tables() -> str:
 def selection_table() -> str:
     """Return the parameters of a selection as a Markdown table."""
     lines = ['| parameter | default | limits | meaning |', '|---|---|---|---|']
-    lines += [f'| `{s.name}` | `{yaml_value(s.default)}` | {_limits(s)} | {_meaning(s)} |'
-              for s in Selection.declared()]
+    lines += [_row(s) for s in Selection.declared()]
     return '\n'.join(lines) + '\n'
+
+
+def _row(declared: Setting) -> str:
+    return (f'| `{declared.name}` | `{yaml_value(declared.default)}` | {_limits(declared)} | '
+            f'{_meaning(declared)} |')
 
 
 def _meaning(declared: Setting) -> str:

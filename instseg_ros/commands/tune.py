@@ -1,11 +1,11 @@
 """
 Tune the parameters by looking: a page in the browser over a recording, or over running nodes.
 
-SOURCE is a recording, 'sample' (the one that comes with the package), a folder of class masks (PNG,
-with the frames of the same names beside them), or a folder of images or a video, for which --set
-network=FILE names a network. The page needs an extra: pip install "instseg_ros[tune]". Settings
-and marks are saved beside SOURCE (those of the sample in the current folder), and nothing else is
-written. Ctrl-C ends it.
+SOURCE is a recording, 'sample' (the one that comes with the package), a folder of class masks
+(PNG, with the frames of the same names beside them), or a folder of images or a video, for which
+--set network=FILE names a network. The page needs an extra: pip install "instseg_ros[tune]".
+Settings and marks are saved beside SOURCE (those of the sample in the current folder), and nothing
+else is written. Ctrl-C ends it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from .progress import Progress
 from ..cameras import CameraSettings
-from ..errors import CameraError, SettingsError
+from ..errors import SettingsError
 from ..recordings.parameters import read_settings
 
 _PORT = 8460

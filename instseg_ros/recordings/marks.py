@@ -162,8 +162,8 @@ def read_marks(file: Path) -> list[Mark]:
     except OSError as error:
         raise RecordingError(f'{file}: cannot be read: {error.strerror}') from error
     except (ValueError, TypeError, KeyError, RecordingError) as error:
-        raise RecordingError(f'{file}: expected marks as `instseg tune` writes them, got something '
-                             f'else: {error}') from error
+        raise RecordingError(f'{file}: expected marks as `instseg tune` writes them, got '
+                             f'something else: {error}') from error
 
 
 def write_marks(file: Path, marks: Iterable[Mark]) -> None:

@@ -82,8 +82,9 @@ class LiveTuning(Knobs):
         self._node = node = Node('instseg_tune', namespace=self.namespace, context=self._context,
                                  start_parameter_services=False, enable_rosout=False)
         self._clients = {name: AsyncParameterClient(node, name) for name in TUNED}
-        self._remotes = [RemoteSettings(node, name, stage, partial(self._in_loop, self._told, name))
-                         for name, stage in STAGES.items()]
+        self._remotes = [
+            RemoteSettings(node, name, stage, partial(self._in_loop, self._told, name))
+            for name, stage in STAGES.items()]
         node.create_subscription(CompressedImage, f'{topics.OVERLAY}/compressed',
                                  partial(self._in_loop, self._picture), _NEWEST)
         node.create_subscription(Detection2DArray, topics.TRACKS,
@@ -190,14 +191,13 @@ class LiveTuning(Knobs):
         answered: asyncio.Future[Any] = self._loop.create_future()
 
         def take(future: Future) -> None:
-            self._in_loop(lambda: answered.done() or answered.set_result(future.result()))
+            self._in_loop(answered.set_result, future.result())
 
         client.set_parameters(parameters).add_done_callback(take)
-        try:
-            answer = await asyncio.wait_for(answered, ANSWER_S)
-        except asyncio.TimeoutError:
-            raise SettingsError(f'{node} did not answer for {ANSWER_S:g} s') from None
-        reasons = [result.reason or 'refused' for result in answer.results
+        done, _ = await asyncio.wait({answered}, timeout=ANSWER_S)
+        if not done:
+            raise SettingsError(f'{node} did not answer for {ANSWER_S:g} s')
+        reasons = [result.reason or 'refused' for result in answered.result().results
                    if not result.successful]
         if reasons:
             raise SettingsError('; '.join(reasons))

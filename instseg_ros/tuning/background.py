@@ -8,6 +8,7 @@ What goes through the pipe is small: masks as PNG, label images compressed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -172,10 +173,8 @@ class Background:
 
     def send(self, thing: Any) -> None:
         """Send something to the process; nothing happens where it has ended."""
-        try:
+        with suppress(OSError):  # the listener says so
             self._pipe.send(thing)
-        except OSError:
-            pass  # the listener says so
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -201,8 +200,6 @@ def _serve(work: Callable[..., Iterator[Any]], arguments: tuple[Any, ...], pipe:
     """Be the process."""
     os.nice(_NICE)
     cv2.setNumThreads(1)
-    try:
+    with suppress(EOFError, OSError):
         for thing in work(*arguments, pipe):
             pipe.send(thing)
-    except (EOFError, OSError):
-        pass

@@ -88,7 +88,9 @@ class Control:
                 self._reset.tooltip(f'back to the default, {default}')
             if self._slides:
                 self._values = slider_values(declared)
-                self._slider = _Slider(min=0, max=len(self._values) - 1, on_change=lambda e: self._moved(self._values[int(e.value)]))
+                self._slider = _Slider(
+                    min=0, max=len(self._values) - 1,
+                    on_change=lambda e: self._moved(self._values[int(e.value)]))
                 self._slider.props(f'dense aria-label="{declared.name}"')
             ui.label(declared.doc).classes('meaning')
             ui.label(f'{declared.expectation}, default {default}').classes('limits')

@@ -1,4 +1,4 @@
-"""What is tuned on: the frames of a recording, of a folder of masks, or of any camera that plays."""
+"""What is tuned on: frames of a recording, of a folder of masks, or of a film with a network."""
 
 from __future__ import annotations
 
@@ -191,10 +191,12 @@ class Source:
                 self.notes.append(f'{file}: expected class ids, one channel of 8 bits, got {got}; '
                                   'it is left out')
                 continue
-            frame = cv2.imread(str(beside[stem])) if stem in beside else None
-            if frame is not None and frame.shape[:2] != mask.shape:
-                mask = register_mask(mask.astype(np.uint8), (frame.shape[1], frame.shape[0]))
-            yield Capture((k + 1) * step_ns, frame, mask.astype(np.uint8))
+            ids, picture = mask.astype(np.uint8, copy=False), None
+            if stem in beside and (frame := cv2.imread(str(beside[stem]))) is not None:
+                picture = frame.astype(np.uint8, copy=False)
+                if picture.shape[:2] != ids.shape:
+                    ids = register_mask(ids, (picture.shape[1], picture.shape[0]))
+            yield Capture((k + 1) * step_ns, picture, ids)
 
 
 def check_source(camera: CameraSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 import shlex
@@ -130,8 +131,8 @@ class Tuning(Knobs):
     search : Search or None
         The last one.
     listeners : list of callable
-        Called with ``frames``, ``picture``, ``side``, ``position``, ``settings``, ``saved``, ``run``,
-        ``marks``, ``search`` or ``notes``: what has changed.
+        Called with ``frames``, ``picture``, ``side``, ``position``, ``settings``, ``saved``,
+        ``run``, ``marks``, ``search`` or ``notes``: what has changed.
 
     """
 
@@ -182,10 +183,8 @@ class Tuning(Knobs):
 
     def _in_loop(self, call: Callable[[Any], None]) -> Callable[[Any], None]:
         def later(thing: Any) -> None:
-            try:
+            with suppress(RuntimeError):  # it has ended
                 self._loop.call_soon_threadsafe(call, thing)
-            except RuntimeError:
-                pass  # it has ended
         return later
 
     # Reading and processing
@@ -203,7 +202,8 @@ class Tuning(Knobs):
     @property
     def launch_command(self) -> str:
         """Return what launches the pipeline with the saved file."""
-        return f'ros2 launch instseg_ros pipeline.launch.py params_file:={shlex.quote(str(self.file))}'
+        return ('ros2 launch instseg_ros pipeline.launch.py '
+                f'params_file:={shlex.quote(str(self.file))}')
 
     @property
     def segmentation(self) -> SegmentationSettings:

@@ -57,7 +57,8 @@ figcaption .q-field { width: 100%; }
 .where { margin: 0 auto 0 8px; color: var(--dim); font-variant-numeric: tabular-nums;
          white-space: nowrap; }
 .key { color: var(--dim); font-size: 12px; white-space: nowrap; }
-.key::before { content: ''; display: inline-block; width: 3px; height: 10px; margin: 0 5px 0 10px; }
+.key::before { content: ''; display: inline-block; width: 3px; height: 10px;
+               margin: 0 5px 0 10px; }
 .key.jump::before { background: #ab47bc; } .key.marked::before { background: var(--nothing); }
 .key.changed::before { background: var(--change); }
 .reasons { margin-top: 8px; width: 100%; font-family: monospace; font-size: 12px;

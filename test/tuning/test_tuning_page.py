@@ -377,7 +377,7 @@ def test_broken_recording_is_said_and_the_page_goes_on(browser, tmp_path):
     (tmp_path / 'frames').mkdir()
     import cv2
     cv2.imwrite(str(tmp_path / 'frames' / '1.jpg'), recorded.frame(recorded.masks()[0]))
-    for name, said in (('broken', 'broken_0.mcap'), ('frames', '--set network=FILE names a network')):
+    for name, said in (('broken', 'broken_0.mcap'), ('frames', '--set network=FILE names')):
         with tune(tmp_path / name, cwd=tmp_path) as (_, url):
             browser.get(url)
             page = Street(browser, tmp_path, url)
