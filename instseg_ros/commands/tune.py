@@ -68,11 +68,10 @@ def run(options: argparse.Namespace) -> int:
             raise SettingsError(f'--live: {error}; source your ROS 2 installation first'
                                 ) from error
     else:
-        from ..tuning.source import check_source, Source
+        from ..tuning.source import Source
         settings, file = _settings(options)
-        camera = settings['camera_node']
-        check_source(camera)
-        source = Source(camera, options.start, options.duration)
+        source = Source(settings['camera_node'], options.start, options.duration)
+        source.check()
         marks_file = options.marks or _beside(source.path, '.marks.json')
         if options.search:
             return _search(source, settings, marks_file, options.output)

@@ -16,7 +16,7 @@ from ..cameras.networks import load_labels
 from ..cameras.recording import find_sample, RecordingCamera
 from ..cameras.registration import register_mask
 from ..core.class_names import VOC_NAMES
-from ..errors import CameraError, EndOfStream, RecordingError
+from ..errors import CameraError, EndOfStream
 from ..messages.encodings import encode
 
 MOST_BYTES = 1 << 30  # of frames and masks as they are kept
@@ -37,6 +37,7 @@ class Frame:
         In nanoseconds since 1970.
     size : tuple of int
         Width and height in pixels.
+
     """
 
     stamp_ns: int
@@ -104,6 +105,19 @@ class Source:
             return Path('sample').absolute()
         return Path(self.camera.source).expanduser().absolute()
 
+    def check(self) -> None:
+        """Raise CameraError where this is nothing that can be tuned on, or not there."""
+        source = self.camera.source
+        if source in ('synthetic', 'imx500') or is_stream(source):
+            raise CameraError(
+                f'{source}: expected a recording, the sample, or a folder of masks or frames, got '
+                f'a camera, which goes on for ever; `instseg record OUT --source {source}` '
+                'records it')
+        if source == 'sample':
+            find_sample()
+        elif not self.path.exists():
+            raise CameraError(f'{source}: there is nothing of that name')
+
     def frames(self) -> Iterator[Frame]:
         """
         Yield the frames that have masks, as fast as they can be read.
@@ -153,13 +167,8 @@ class Source:
                            'be used; `instseg info` says what is in a recording')
 
     def _captures(self) -> Iterator[Capture]:
-        source = self.camera.source
-        if source in ('synthetic', 'imx500') or is_stream(source):
-            raise CameraError(
-                f'{source}: expected a recording, the sample, or a folder of masks or frames, got '
-                f'a camera, which goes on for ever; `instseg record OUT --source {source}` '
-                'records it')
-        if source != 'sample' and (masks := _mask_files(self.path)):
+        self.check()
+        if self.camera.source != 'sample' and (masks := _mask_files(self.path)):
             self.names = load_labels(self.camera.labels_file) or VOC_NAMES
             yield from self._folder(masks)
             return
@@ -199,14 +208,6 @@ class Source:
             yield Capture((k + 1) * step_ns, picture, ids)
 
 
-def check_source(camera: CameraSettings) -> None:
-    """Raise RecordingError or CameraError where a source is nothing that can be tuned on."""
-    if camera.source == 'sample':
-        find_sample()
-    elif not Path(camera.source).expanduser().exists():
-        raise RecordingError(f'{camera.source}: there is nothing of that name')
-
-
 def _mask_files(path: Path) -> dict[str, Path]:
     """Return the class masks of a folder by their stems; none where it is no folder of masks."""
     if not path.is_dir():
@@ -223,4 +224,4 @@ def _mask_files(path: Path) -> dict[str, Path]:
 
 
 def _decoded(data: bytes, way: int) -> npt.NDArray[np.uint8]:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), way).astype(np.uint8, copy=False)
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), way), np.uint8)

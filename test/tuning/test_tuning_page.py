@@ -32,7 +32,7 @@ class Street:
         self.recording = folder / 'street'
         self.marks, self.params = folder / 'street.marks.json', folder / 'street.params.yaml'
 
-    def all(self, css):
+    def every(self, css):
         return self.browser.find_elements(By.CSS_SELECTOR, css)
 
     def one(self, css):
@@ -84,7 +84,7 @@ class Street:
         ActionChains(self.browser).move_to_element_with_offset(
             slider, round(width * (share - 0.5)), 0).click().perform()
 
-    def type(self, name, text):
+    def enter(self, name, text):
         field = self.one(f'[data-setting={name}] input')
         field.send_keys(Keys.CONTROL, 'a')
         field.send_keys(text, Keys.ENTER)
@@ -102,7 +102,7 @@ class Street:
         pen.release().perform()
 
     def said(self):
-        return ' '.join(e.text for e in self.all('.q-notification'))
+        return ' '.join(e.text for e in self.every('.q-notification'))
 
 
 @pytest.fixture(scope='module')
@@ -128,7 +128,7 @@ def test_page_opens(street):
     assert street.wait(lambda: street.picture('side'), 'the class mask')
     assert street.cell(1) == '4' and int(street.cell(2)) > 100
     assert [street.cell(2, k) for k in range(1, 4)] == [street.cell(3, k) for k in range(1, 4)]
-    shown = [e.get_attribute('data-setting') for e in street.all('.setting')]
+    shown = [e.get_attribute('data-setting') for e in street.every('.setting')]
     settings = read_settings()
     assert shown == [name for node in (SEGMENTATION, 'tracker_node')
                      for name, declared in settings[node].parameters().items() if declared.live]
@@ -172,7 +172,7 @@ def test_fast_slider_shows_the_last_value(street):
 
 
 def test_what_may_not_be_is_refused_with_the_reason(street):
-    street.type('erosion_iteration', '99')
+    street.enter('erosion_iteration', '99')
     street.wait(lambda: 'erosion_iteration: expected an integer in [0, 50], got 99'
                 in street.one('[data-setting=erosion_iteration]').text, 'the reason')
     assert street.value('erosion_iteration') == '0'
@@ -197,7 +197,7 @@ def test_timeline(street):
 def test_what_is_beside(street):
     street.one('figcaption .q-select').click()
     street.press_option = [e for e in street.wait(
-        lambda: street.all('.q-menu .q-item'), 'choices') if e.text == 'Why it is cut']
+        lambda: street.every('.q-menu .q-item'), 'choices') if e.text == 'Why it is cut']
     before = street.picture('side')
     street.press_option[0].click()
     street.wait(lambda: 'neck ratio' in street.one('.reasons').text, 'the reason of a cut')
@@ -210,7 +210,7 @@ def test_second_user_sees_the_same(street):
     try:
         street.browser.get(street.url)
         street.processed()
-        street.type('max_lost_s', '7.5')
+        street.enter('max_lost_s', '7.5')
         street.wait(lambda: '1 not saved' in street.one('.unsaved').text, 'the change')
         street.browser.switch_to.window(first)
         street.wait(lambda: street.value('max_lost_s') == '7.5', 'the same in the first tab')
@@ -226,7 +226,7 @@ def test_second_user_sees_the_same(street):
 
 def test_from_marks_to_a_better_file(street, tmp_path):
     """Mark what is wrong, search, apply, save; `instseg process` takes the file."""
-    street.type('dist_threshold', '0')
+    street.enter('dist_threshold', '0')
     street.processed()
     street.wait(lambda: street.cell(1) == '3', 'two people as one')
     street.press('Marks and search')
@@ -242,7 +242,7 @@ def test_from_marks_to_a_better_file(street, tmp_path):
         street.wait(lambda number=number: f'{1 + number // 20} marks on' in
                     street.one('.right').text, 'the mark')
     assert [m.kind for m in read_marks(street.marks)] == ['two', 'two']
-    assert len(street.all('.picture.main polyline.stroke.two')) == 1
+    assert len(street.every('.picture.main polyline.stroke.two')) == 1
     street.press('Find settings')
     found = street.wait(lambda: 'frames change' in street.one('.found').text
                         and street.one('.found').text, 'what was found')
@@ -282,7 +282,7 @@ def test_download_and_load(street, tmp_path):
     changed.write_text('/**/tracker_node:\n  ros__parameters:\n    retune_frames: many\n')
     street.press('File')
     street.one('input[type=file]').send_keys(str(changed))
-    street.wait(lambda: "mine.yaml: /**/tracker_node: retune_frames: expected" in
+    street.wait(lambda: 'mine.yaml: /**/tracker_node: retune_frames: expected' in
                 street.said().replace('//', '/'), 'what is wrong with it')
 
 
@@ -383,7 +383,7 @@ def test_broken_recording_is_said_and_the_page_goes_on(browser, tmp_path):
             page = Street(browser, tmp_path, url)
             page.wait(lambda page=page, said=said: said in page.one('.notes').text, said)
             assert page.one('.empty').text == 'no frame to show'
-            page.type('max_lost_s', '3')
+            page.enter('max_lost_s', '3')
             page.wait(lambda page=page: '1 not saved' in page.one('.unsaved').text, 'the change')
             page.press('File')
             page.press('Save')
