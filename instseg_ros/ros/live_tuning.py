@@ -21,7 +21,8 @@ from instseg_ros.reference import STAGES
 from instseg_ros.tuning.knobs import Knobs, TUNED
 from instseg_ros.tuning.pictures import Shown, SIDES
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import (ExternalShutdownException, ShutdownException,
+                             SingleThreadedExecutor)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
@@ -99,13 +100,13 @@ class LiveTuning(Knobs):
 
     def close(self) -> None:
         """Leave the nodes."""
-        self._executor.shutdown(timeout_sec=1.0)
-        self._thread.join(2.0)
+        self._executor.shutdown()
+        self._thread.join()
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
+        with suppress(ExternalShutdownException, ShutdownException):
             self._executor.spin()
 
     def _in_loop(self, call: Callable[..., None], *arguments: Any) -> None:

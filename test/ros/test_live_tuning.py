@@ -35,7 +35,7 @@ def run(test, namespace=''):
 def test_pictures_settings_and_refusals(start, rig):
     import cv2
     pipeline = start('pipeline', '--ros-args', '-r', '__ns:=/robot1', '-p', 'source:=synthetic',
-                     '-p', 'own_process:=false', '-p', f'{SEGMENTATION}:size_threshold:=77')
+                     '-p', 'own_process:=false', '-p', 'size_threshold:=77')
     told = []
 
     async def test(live):

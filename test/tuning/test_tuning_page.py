@@ -73,8 +73,8 @@ class Street:
                   'the recording processed')
 
     def value(self, name):
-        field = self.one(f'[data-setting={name}] input')
-        return field.get_attribute('value')
+        field = f'[data-setting={name}] input'
+        return self.wait(lambda: self.every(field), field)[0].get_attribute('value')
 
     def slide(self, name, share):
         """Click on a slider at a share of its length."""

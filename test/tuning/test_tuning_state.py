@@ -212,8 +212,6 @@ def test_search_can_be_stopped_and_is_not_applied(recording, tmp_path):
     run(state, test)
 
 
-
-
 def test_folder_of_masks_with_frames_beside(tmp_path):
     folder = tmp_path / 'masks'
     folder.mkdir()
