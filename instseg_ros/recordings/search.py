@@ -18,7 +18,7 @@ from ..errors import RecordingError
 
 _APART_NS = 10**9  # frames that are closer show the same: marks on both are no two opinions
 _BEFORE_NS = 3 * 10**9  # how much of the past tells what memory does
-_ROUNDS = 3
+_STEPS = 4
 _DISTANCES = tuple(k / 20 for k in range(21))
 _SHARES = (0, 1 / 4096, 1 / 2048, 1 / 1024, 1 / 512, 1 / 256, 1 / 128)  # of the frame
 
@@ -118,8 +118,8 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
     """
     Search the few settings that matter for those that agree best with marks.
 
-    One setting after the other takes the value that agrees best while the others stay, until none
-    gets better (coordinate search). Of values that are as good as each other, the one in use is
+    In each step the one setting is changed whose change agrees best, until no change agrees better
+    (greedy coordinate search). Of values that are as good as each other, the one in use is
     kept, or else the middle one of the nearest is taken, which is the least likely to be so by
     chance. Instances on marked frames that no mark speaks of are to stay as they are, and count
     like a mark each. Half of the moments that were marked, every second one in time, is not used
@@ -155,7 +155,7 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
     tried: dict[SegmentationSettings, Agreement] = {}
     shape = next(frame.mask.shape for frame in frames if frame.mask is not None)
     ways = _candidates(settings, shape)
-    expected = _ROUNDS * sum(map(len, ways.values()))
+    expected = _STEPS * sum(map(len, ways.values()))
 
     judge = _Judge(frames, names, used, settings)
 
@@ -166,14 +166,16 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
         return tried[proposed]
 
     best = settings
-    for _ in range(_ROUNDS):
-        before = best
+    for _ in range(_STEPS):
+        steps = []
         for name, values in ways.items():
             results = [judged(best.changed(**{name: value})) for value in values]
-            best = best.changed(**{name: values[_choice(results, values.index(
-                best.value(name)))]})
-        if best == before:
+            k = _choice(results, values.index(best.value(name)))
+            steps.append((results[k].worth, best.changed(**{name: values[k]})))
+        worth, step = max(steps, key=lambda step: step[0])
+        if worth <= judged(best).worth:
             break
+        best = step
     changed: tuple[int, ...] = ()
     if best != settings:
         changed = _changed_frames(frames, names, settings, best,
