@@ -119,9 +119,9 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
     Search the few settings that matter for those that agree best with marks.
 
     In each step the one setting is changed whose change agrees best, until no change agrees better
-    (greedy coordinate search). Of values that are as good as each other, the one in use is
-    kept, or else the middle one of the nearest is taken, which is the least likely to be so by
-    chance. Instances on marked frames that no mark speaks of are to stay as they are, and count
+    (greedy coordinate search); memory is turned on or off at the end, if that is better still. Of
+    values that are as good as each other, the one in use is kept, or else the middle one of the
+    nearest is taken, which is the least likely to be so by chance. Instances on marked frames that no mark speaks of are to stay as they are, and count
     like a mark each. Half of the moments that were marked, every second one in time, is not used
     but tells how good the result is.
 
@@ -176,6 +176,11 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
         if worth <= judged(best).worth:
             break
         best = step
+    # Memory goes through the frames before each marked one, which takes long: it is tried last.
+    for start in (settings, best):
+        other = start.changed(memory=not settings.memory)
+        if judged(other).worth > judged(best).worth:
+            best = other
     changed: tuple[int, ...] = ()
     if best != settings:
         changed = _changed_frames(frames, names, settings, best,
@@ -241,13 +246,12 @@ def _stamp_ns(frame: MaskedFrame) -> int:
 
 
 def _candidates(settings: SegmentationSettings, shape: tuple[int, ...]) -> dict[str, list[Any]]:
-    """Return the values to try of each setting, the one in use among them; memory, dear, last."""
+    """Return the values to try of each setting, the one in use among them."""
     ways: dict[str, set[Any]] = {
         'dist_threshold': set(_DISTANCES),
         'size_threshold': {-1, *(round(share * math.prod(shape)) for share in _SHARES)},
         'erosion_iteration': {0, 1, 2, 3},
         'upright_classes': {(), type(settings)().upright_classes},
-        'memory': {False, True},
     }
     return {name: sorted({*values, settings.value(name)}) for name, values in ways.items()}
 
