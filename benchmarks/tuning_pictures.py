@@ -67,7 +67,6 @@ def main() -> None:
                 page.wait(lambda count=count: f'{count} marks on' in page.one('.right').text,
                           'the mark')
             go_to(page, SHOWN)
-            browser.save_screenshot(str(PICTURES / 'marks.png'))
             page.press('Find settings')
             page.wait(lambda: 'frames change' in page.one('.found').text, 'what was found', 300)
             page.press('Show beside')
@@ -82,7 +81,6 @@ def main() -> None:
             page.press('Save')
             page.press('File')
             time.sleep(6)
-            browser.save_screenshot(str(PICTURES / 'file.png'))
             resize(browser, NARROW)
             page.press('Settings')
             time.sleep(1)

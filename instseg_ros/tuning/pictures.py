@@ -67,7 +67,7 @@ class Shown:
 
 def draw_result(number: int, frame: Frame, names: Mapping[int, str],
                 settings: SegmentationSettings, result: Processed | None,
-                before: Processed | None) -> Shown:
+                before: Processed | None, instances: Instances | None = None) -> Shown:
     """
     Draw the instances of a frame.
 
@@ -85,6 +85,8 @@ def draw_result(number: int, frame: Frame, names: Mapping[int, str],
         What the background made of it with these settings.
     before : Processed or None
         The same with other settings, which lends its ids.
+    instances : Instances, optional
+        Of the frame alone, where they are at hand.
 
     """
     if result is not None:
@@ -93,7 +95,8 @@ def draw_result(number: int, frame: Frame, names: Mapping[int, str],
         ms, other = result.ms, result.other_ids
     else:
         mask, started = frame.mask, time.perf_counter()
-        instances = segment_instances(mask, settings, names or VOC_NAMES)
+        if instances is None:
+            instances = segment_instances(mask, settings, names or VOC_NAMES)
         ms, other = 1e3 * (time.perf_counter() - started), 0
         ids = _lent(instances, before)
     drawn = draw_overlay(frame.pixels, instances, id_texts(np.asarray(ids, np.int64)), names,

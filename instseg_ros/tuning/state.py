@@ -19,10 +19,11 @@ from .pictures import draw_cuts, draw_mask, draw_result, Shown, SIDES
 from .source import Frame, Source
 from .timeline import jumps
 from ..core import SegmentationSettings, TrackingSettings
+from ..core.class_names import VOC_NAMES
 from ..core.settings import Settings
 from ..errors import RecordingError
 from ..recordings.marks import KINDS, Mark, read_marks, write_marks
-from ..recordings.search import Found
+from ..recordings.search import Found, instances_at
 
 _NOT_OFTENER_S = 0.2  # progress is told
 _SLOWEST_S = 1.0  # a gap in the recording is played no longer
@@ -324,8 +325,11 @@ class Tuning(Knobs):
         elif wanted.side == 'cuts':
             shown = draw_cuts(wanted.number, wanted.frame, wanted.names, wanted.settings)
         else:
+            # What memory would do takes the frames before; there is time for that on this side.
+            instances = None if wanted.result else instances_at(
+                self.frames, wanted.number, wanted.names or VOC_NAMES, wanted.settings)
             shown = draw_result(wanted.number, wanted.frame, wanted.names, wanted.settings,
-                                wanted.result, wanted.before)
+                                wanted.result, wanted.before, instances)
         self._in_loop(self._drawn)((True, shown))
 
     def _drawn(self, drawn: tuple[bool, Shown]) -> None:
