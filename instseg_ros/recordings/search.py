@@ -121,9 +121,9 @@ def find_settings(frames: Sequence[MaskedFrame], names: Mapping[int, str], marks
     In each step the one setting is changed whose change agrees best, until no change agrees better
     (greedy coordinate search); memory is turned on or off at the end, if that is better still. Of
     values that are as good as each other, the one in use is kept, or else the middle one of the
-    nearest is taken, which is the least likely to be so by chance. Instances on marked frames that no mark speaks of are to stay as they are, and count
-    like a mark each. Half of the moments that were marked, every second one in time, is not used
-    but tells how good the result is.
+    nearest is taken, which is the least likely to be so by chance. Instances on marked frames that
+    no mark speaks of are to stay as they are, and count like a mark each. Half of the moments that
+    were marked, every second one in time, is not used but tells how good the result is.
 
     Parameters
     ----------
