@@ -31,7 +31,7 @@ setup(
     ],
     install_requires=['numpy>=1.24', 'opencv-python-headless>=4.6', 'scipy>=1.9', 'pyyaml',
                       'pyzmq>=24', 'rosbags>=0.11.9'],
-    extras_require={'tflite': ['ai-edge-litert']},
+    extras_require={'tflite': ['ai-edge-litert'], 'tune': ['nicegui>=3']},
     zip_safe=False,
     entry_points={'console_scripts': [
         'instseg = instseg_ros.cli:main',

@@ -12,7 +12,7 @@ from .errors import CameraError, SettingsError
 
 # Each is a module of `commands` with a docstring, add_arguments(parser) and run(options) -> int;
 # only the one that was chosen does work.
-COMMANDS = ('capture', 'record', 'process', 'info', 'compare', 'repair', 'doctor')
+COMMANDS = ('capture', 'record', 'process', 'info', 'compare', 'repair', 'tune', 'doctor')
 BAD_INPUT = 2
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import json
+from typing import Any
 
 from .cameras import CameraSettings
 from .core import SegmentationSettings, Settings, TrackingSettings
@@ -22,14 +24,25 @@ STAGES: dict[str, type[Settings]] = {
 _HEAD = '# Every parameter with its default; written from the declarations by scripts/reference.\n'
 
 
-def parameters_yaml() -> str:
-    """Return a ROS parameters file that holds every parameter with its default."""
-    lines = [_HEAD]
+def parameters_yaml(chosen: Mapping[str, Settings] | None = None, head: str = _HEAD) -> str:
+    """
+    Return a ROS parameters file that holds every parameter.
+
+    Parameters
+    ----------
+    chosen : mapping of str to Settings, optional
+        Settings of nodes; the others have their defaults.
+    head : str
+        Comment at the top.
+
+    """
+    lines = [head]
     for node, stage in STAGES.items():
+        settings = (chosen or {}).get(node) or stage()
         lines.append(f'/**/{node}:\n  ros__parameters:')
-        for declared in stage.declared():
+        for declared in settings.parameters().values():
             lines.append(f'    # {_meaning(declared)} ({_limits(declared)})')
-            lines.append(f'    {declared.name}: {_value(declared)}')
+            lines.append(f'    {declared.name}: {yaml_value(settings.value(declared.name))}')
         lines.append('')
     return '\n'.join(lines)
 
@@ -43,8 +56,7 @@ def parameter_tables() -> str:
             if rows:
                 lines += [f'**{node}**, {kind}', '',
                           '| parameter | default | limits | meaning |', '|---|---|---|---|']
-                lines += [f'| `{s.name}` | `{_value(s)}` | {_limits(s)} | {_meaning(s)} |'
-                          for s in rows]
+                lines += [_row(s) for s in rows]
                 lines.append('')
     return '\n'.join(lines)
 
@@ -52,9 +64,13 @@ def parameter_tables() -> str:
 def selection_table() -> str:
     """Return the parameters of a selection as a Markdown table."""
     lines = ['| parameter | default | limits | meaning |', '|---|---|---|---|']
-    lines += [f'| `{s.name}` | `{_value(s)}` | {_limits(s)} | {_meaning(s)} |'
-              for s in Selection.declared()]
+    lines += [_row(s) for s in Selection.declared()]
     return '\n'.join(lines) + '\n'
+
+
+def _row(declared: Setting) -> str:
+    return (f'| `{declared.name}` | `{yaml_value(declared.default)}` | {_limits(declared)} | '
+            f'{_meaning(declared)} |')
 
 
 def _meaning(declared: Setting) -> str:
@@ -65,7 +81,6 @@ def _limits(declared: Setting) -> str:
     return declared.expectation + ('' if declared.live else ', fixed')
 
 
-def _value(declared: Setting) -> str:
-    """Return the default as YAML; its flow style is JSON's."""
-    value = declared.default
+def yaml_value(value: Any) -> str:
+    """Return the value of a setting as YAML; its flow style is JSON's."""
     return json.dumps(list(value) if isinstance(value, tuple) else value)
