@@ -48,7 +48,7 @@ class Placed:
 
 
 def fit(worth: npt.NDArray[np.float32], shapes: Sequence[Sequence[Shape]],
-        boxes: npt.NDArray[np.float64], origin: npt.NDArray[np.int64], step: int, dt: float
+        boxes: npt.NDArray[np.float64], origin: npt.NDArray[np.int64], step: int, far: list[int]
         ) -> list[Placed]:
     """
     Lay one shape of each object where it covers the most.
@@ -74,7 +74,6 @@ def fit(worth: npt.NDArray[np.float32], shapes: Sequence[Sequence[Shape]],
                  for own, box in zip(shapes, boxes, strict=True)]
     placed = [_laid(own[0], *forecast[0], np.zeros(2, np.int64), worth.shape)
               for own, forecast in zip(shapes, forecasts, strict=True)]
-    far = max(2, round(CELLS * min(REACH, REACH_S * dt)))
     # Two rounds are enough, as the forecast is near; the shape of the first one stays.
     for again in (False, True):
         for k, own in enumerate(shapes):
@@ -82,7 +81,7 @@ def fit(worth: npt.NDArray[np.float32], shapes: Sequence[Sequence[Shape]],
             open_worth = np.where((np.add.reduce(others) > 0) & (worth > 0), np.float32(SHARED),
                                   worth) if others else worth
             choices = [i for i, shape in enumerate(own) if not again or shape is placed[k].shape]
-            best = max((_best(open_worth, *forecasts[k][i], far) + (i,) for i in choices),
+            best = max((_best(open_worth, *forecasts[k][i], far[k]) + (i,) for i in choices),
                        key=lambda found: found[0])
             mask, corner = forecasts[k][best[2]]
             placed[k] = _laid(own[best[2]], mask, corner + best[1], best[1], worth.shape)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy.sparse.csgraph import connected_components
 
 from .dividing import divided, Division
-from .fitting import CELLS, fit, Placed, stamped
-from .shapes import Appearance, Shape
+from .fitting import CELLS, common as within, fit, Placed, stamped
+from .shapes import Appearance, centred_box, Shape
 from ..instances import Instances
 from ..tracking import kalman
 from ..tracking.footprints import Footprints
@@ -25,14 +25,17 @@ Table = npt.NDArray[np.float64]
 SETTLED_FRAMES = 3    # in which an object must have been seen apart from others
 SAME = 0.2            # IoU of forecast and instance from which on they may be the same
 CLEAR = 0.5           # IoU from which on nobody asks further
-INSIDE = 0.5          # share of a forecast inside an instance that says: it is in there
+GATE, FAR = 2, 6
+INSIDE = 0.35          # share of a forecast inside an instance that says: it is in there
 PART = 0.5            # share of an instance inside a forecast that says: a part of it
 EXPLAINED = 0.5       # IoU of a merged instance with all shapes in it
 STAYS, RETURNS = 0.08, 0.2  # share of an object that it alone must explain to be shown (again)
 AGAINST = 0.35        # share of an object that should be seen and is not, from which it is gone
 UNSEEN_S = 0.4        # s for which an object is remembered with evidence against it
 HIDDEN_S = 2.5        # s for which it is remembered when another one may hide all of it
-HIDE, LEARN, UNCLEAR_S = True, False, 2.5
+WHOLE = 2
+MEND, APART_S = False, 0.3
+HIDE, LEARN, UNCLEAR_S = True, False, 0.4
 SHRUNK = 0.5          # share of its pixels below which an object is thought to be hidden in part
 STALE_S = 1.5         # s after which it is believed to be that small, or alone
 LONGEST_GAP_S = 1.0   # s between frames after which nothing of the last one is believed
@@ -107,8 +110,9 @@ class ShapeMemory:
         affinity = np.where(same, buffered_iou(forecast, seen.boxes, 0), 0)
         common = np.where(same, common_area(forecast, seen.boxes), 0)
         fitted, unclear = [], np.zeros(len(table), bool)
-        for rows, columns in self._merged(table, forecast, seen, affinity, common):
-            found = self._fit(instances, forecast, rows, columns, smallest_area, dt)
+        for rows, columns in self._merged(instances, table, forecast, seen, affinity, common):
+            found = self._fit(instances, forecast, rows, columns, smallest_area, dt,
+                              stamp_ns * 1e-9)
             if found:
                 fitted.append(found)
                 affinity[:, columns] = 0
@@ -117,38 +121,66 @@ class ShapeMemory:
                 unclear[rows] = True
         if not late:
             self._learn(instances, seen, forecast, affinity, common, fitted, unclear,
-                        stamp_ns * 1e-9)
+                        stamp_ns * 1e-9, dt)
         return divided(instances, [f.division for f in fitted if f.division])
 
-    def _merged(self, table: TrackTable, forecast: Array, seen: Measurement, affinity: Table,
-                common: Table) -> list[tuple[list[int], list[int]]]:
+    def _merged(self, instances: Instances, table: TrackTable, forecast: Array,
+                seen: Measurement, affinity: Table, common: Table
+                ) -> list[tuple[list[int], list[int]]]:
         """Return tracks and instances that hang together, where they are not one to one."""
         known = (table.hits >= SETTLED_FRAMES)[:, None]
         own, theirs = _areas(forecast), _areas(seen.boxes)
         linked = known & ((common >= INSIDE * own[:, None]) | (common >= PART * theirs))
         groups = []
         for rows, columns in _groups(linked):
-            clear = len(assign(affinity[np.ix_(rows, columns)], CLEAR)[0])
-            if len(rows) > 1 and not clear == len(rows) == len(columns):
-                groups.append((rows, columns))
+            # Boxes are quick to compare, pixels tell.
+            shared, areas = self._shared(instances, table.ids[rows], forecast[rows], columns)
+            theirs_here = seen.areas[columns]
+            iou = shared / (areas[:, None] + theirs_here - shared)
+            affinity[np.ix_(rows, columns)] = iou
+            links = (shared >= INSIDE * areas[:, None]) | (shared >= PART * theirs_here)
+            for r, c in _groups(links):
+                if len(r) == 1:
+                    c = [k for k in c if shared[r[0], k] > PART * theirs_here[k]]
+                    if len(c) < 2:
+                        continue
+                clear = len(assign(iou[np.ix_(r, c)], CLEAR)[0])
+                if not clear == len(r) == len(c):
+                    groups.append(([rows[k] for k in r], [columns[k] for k in c]))
         return groups
 
+    def _shared(self, instances: Instances, ids: npt.NDArray[np.int64], boxes: Array,
+                columns: list[int]) -> tuple[Table, Array]:
+        """Return the pixels that remembered shapes share with instances, and their areas."""
+        table, areas = np.zeros((len(ids), len(columns))), np.zeros(len(ids))
+        step = _cell(boxes)
+        labels = instances.labels[step // 2::step, step // 2::step]
+        for k, (number, box) in enumerate(zip(ids.tolist(), boxes, strict=True)):
+            mask, corner = self._looks[number].shapes[0].placed(box, np.zeros(2, int), step)
+            there, here = within(corner, mask.shape, labels.shape)
+            under = np.bincount((labels[there] * mask[here]).ravel(),
+                                minlength=len(instances) + 1)
+            table[k], areas[k] = under[1:][columns], max(1, cv2.countNonZero(mask))
+        return table * step**2, areas * step**2
+
     def _fit(self, instances: Instances, forecast: Array, rows: list[int], columns: list[int],
-             smallest_area: int, dt: float) -> _Fitted | None:
+             smallest_area: int, dt: float, now_s: float) -> _Fitted | None:
         """Find out which of some objects show in a merged instance, and where."""
         looks = [self._looks[i].shapes for i in self._table.ids[rows].tolist()]
         x0, y0, x1, y1 = _around(instances, columns)
         crop = instances.labels[y0:y1, x0:x1]
         origin = np.array([x0, y0])
         boxes = forecast[rows]
-        step = max(1, round(float(kalman.sizes(boxes).min()) * 0.7 / CELLS))
+        step = _cell(boxes)
         inside = np.zeros(len(instances) + 1, bool)
         inside[np.array(columns) + 1] = True
         # What another instance may hide is neither for nor against an object.
         value = np.zeros(len(instances) + 1, np.float32)
         value[0], value[1:] = -1, inside[1:]
         worth = value[crop[step // 2::step, step // 2::step]]
-        placed = fit(worth, looks, boxes, origin, step, abs(dt))
+        sd = np.sqrt(self._table.covariance[rows][:, :, 0, 0].mean(axis=1)) / step
+        far = np.clip(np.ceil(GATE * sd), 2, FAR).astype(int).tolist()
+        placed = fit(worth, looks, boxes, origin, step, far)
         shown = self._shown(placed, worth, [bool(u <= abs(dt) + 1e-6) for u in
                                             self._table.unseen_s[rows]])
         covers = np.add.reduce([placed[k].cover for k in shown])
@@ -162,7 +194,9 @@ class ShapeMemory:
             hidden.append(bool(np.count_nonzero(under < 0) <= AGAINST * p.area
                                and np.count_nonzero(under > 0) >= 0.35 * p.area))
         division = None
-        if len(shown) > 1:
+        if len(rows) == 1 and not self._mends(rows[0], inside[crop], now_s):
+            return None
+        if len(shown) > 1 or len(rows) == 1:
             # On the ground, who stands lower in the frame is nearer and hides the others.
             shown.sort(key=lambda k: -boxes[k, 3])
             blob = inside[crop]
@@ -173,10 +207,24 @@ class ShapeMemory:
         return _Fitted(rows, columns, boxes, [k in shown for k in range(len(rows))], hidden,
                        division)
 
+    def _mends(self, row: int, blob: npt.NDArray[np.bool_], now_s: float) -> bool:
+        """Return whether what is in pieces is one still, as it was a moment ago."""
+        if not MEND:
+            return False
+        apart_s = now_s - self._looks[int(self._table.ids[row])].seen_s
+        pieces = cv2.connectedComponents(blob.view(np.uint8))[0] - 1
+        return apart_s <= (APART_S if pieces == 1 else STALE_S)
+
     @staticmethod
     def _shown(placed: list[Placed], worth: npt.NDArray[np.float32], visible: list[bool]
                ) -> list[int]:
         """Return which objects explain enough that no other one does."""
+        for k, one in enumerate(placed):
+            # Who alone looks like all of it hides the others.
+            own, total = one.cover > 0, worth > 0
+            if np.count_nonzero(own & total) > WHOLE * np.count_nonzero(
+                    total | own & (worth < 0)):
+                return [k]
         shown = list(range(len(placed)))
         while len(shown) > 1:
             times = np.add.reduce([placed[k].cover for k in shown])
@@ -191,7 +239,7 @@ class ShapeMemory:
 
     def _learn(self, instances: Instances, seen: Measurement, forecast: Array, affinity: Table,
                common: Table, fitted: list[_Fitted], unclear: npt.NDArray[np.bool_],
-               now_s: float) -> None:
+               now_s: float, dt: float) -> None:
         """Correct the tracks, remember what was seen apart; births and deaths."""
         table = self._table
         rows, columns = assign(affinity, SAME)
@@ -200,15 +248,26 @@ class ShapeMemory:
         others[rows, columns] = 0
         apart = ~_touching(instances)
         whole = apart & (others.max(axis=0, initial=0) <= PART * _areas(seen.boxes))
-        doubt = edge_doubt(forecast[rows], table.covariance[rows], seen, columns)
-        alone = apart[columns] & ~unclear[rows]
-        if HIDE:
-            off = (seen.boxes[columns] - forecast[rows]).reshape(-1, 2, 2)
-            least = np.take_along_axis(off, np.abs(off).argmin(axis=1)[:, None], axis=1)[:, 0]
-            first = np.where(alone[:, None], seen.boxes[columns], forecast[rows] + np.tile(least, 2))
-            doubt = np.where(alone[:, None], doubt, 4.0)
-        else:
-            first = seen.boxes[columns]
+        now_boxes, doubt = seen.boxes[columns].copy(), np.ones((len(rows), 4))
+        alone = np.zeros(len(rows), bool)
+        for k, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+            look = self._looks[int(table.ids[row])]
+            shape, box = look.shapes[0], forecast[row]
+            scale = float(kalman.sizes(forecast[row:row + 1])[0]) / shape.size
+            shrunk = seen.areas[column] < SHRUNK * scale**2 * cv2.countNonZero(shape.mask)
+            stale = now_s - look.seen_s > STALE_S
+            alone[k] = (table.hits[row] < SETTLED_FRAMES or stale
+                        or apart[column] and not shrunk and (LEARN or not unclear[row]))
+            if alone[k]:
+                now_boxes[k] = centred_box(instances, column)
+                continue
+            low = (box[:2] + box[2:]) / 2 + scale * shape.corner
+            high = low + scale * np.array(shape.mask.shape[::-1])
+            sides = np.array([seen.boxes[column, :2] - low, seen.boxes[column, 2:] - high])
+            shift = np.take_along_axis(sides, np.abs(sides).argmin(axis=0)[None], axis=0)[0]
+            now_boxes[k] = box + np.tile(shift, 2)
+            doubt[k] = 4.0
+        first = now_boxes
         measured, boxes, doubts = [rows], [first], [doubt]
         areas = [seen.areas[columns]]
         patience = np.where(unclear, UNCLEAR_S, UNSEEN_S)
@@ -218,7 +277,7 @@ class ShapeMemory:
             doubts.append(np.where(one.shown, 2.0, 6.0)[:, None] * np.ones(4))
             areas.append(table.areas[one.rows])
             patience[one.rows] = np.where(one.hidden, HIDDEN_S, UNSEEN_S)
-        unseen_s = table.unseen_s.copy()
+        unseen_s, before = table.unseen_s.copy(), table.unseen_s - dt
         all_rows = np.concatenate(measured)
         together = Measurement(seen.labels, table.class_ids[all_rows], np.concatenate(areas),
                                np.concatenate(boxes), _no_footprints(len(all_rows)),
@@ -231,27 +290,30 @@ class ShapeMemory:
             unseen_s[np.array(one.rows)[sure]] = 0
         table.unseen_s = unseen_s
         now = table.boxes
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        for k, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
             look = self._looks[int(table.ids[row])]
-            stale = now_s - look.seen_s > STALE_S
-            known = table.hits[row] >= SETTLED_FRAMES
-            scale = float(kalman.sizes(now[row:row + 1])[0]) / look.shapes[0].size
-            shrunk = seen.areas[column] < SHRUNK * scale**2 * cv2.countNonZero(
-                look.shapes[0].mask)
-            if not known or stale or apart[column] and not shrunk and (LEARN or not unclear[row]):
-                look.learn(Shape.of(instances, column, now[row]), now_s, forget=stale)
-        kept = (table.unseen_s <= patience) & ((table.hits >= SETTLED_FRAMES)
+            if alone[k]:
+                look.learn(Shape.of(instances, column, now[row]), now_s,
+                           forget=now_s - look.seen_s > STALE_S)
+        against = np.array([self._looks[i].against_s for i in table.ids.tolist()])
+        against = np.where(unseen_s > 0, against + ((patience < HIDDEN_S)) * (unseen_s - before), 0.0)
+        for i, v in zip(table.ids.tolist(), against.tolist(), strict=True):
+            self._looks[i].against_s = v
+        kept = (against <= UNSEEN_S) & (table.unseen_s <= HIDDEN_S) & ((table.hits >= SETTLED_FRAMES)
                                                | (table.unseen_s == 0))
         taken = {c for one in fitted for c in one.columns}
         fresh = np.setdiff1d(np.arange(len(instances)), [*columns.tolist(), *taken]).astype(int)
-        begun = TrackTable.begun(seen, fresh)
+        start = np.array([centred_box(instances, c) for c in fresh.tolist()]).reshape(-1, 4)
+        begun = TrackTable.begun(Measurement(
+            seen.labels, seen.class_ids[fresh], seen.areas[fresh], start, _no_footprints(len(fresh)),
+            np.zeros((len(fresh), 4)), np.zeros((len(fresh), 4), bool)), np.arange(len(fresh)))
         begun.ids[:] = self._next_id + np.arange(len(fresh))
         begun.hits[:] = whole[fresh]
         self._next_id += len(fresh)
         self._table = table.kept(kept).joined(begun)
-        for number, column in zip(begun.ids.tolist(), fresh.tolist(), strict=True):
+        for number, column, box in zip(begun.ids.tolist(), fresh.tolist(), start, strict=True):
             look = self._looks[number] = Appearance()
-            look.learn(Shape.of(instances, column, seen.boxes[column]), now_s)
+            look.learn(Shape.of(instances, column, box), now_s)
         if not kept.all():
             self._looks = {i: self._looks[i] for i in self._table.ids.tolist()}
 
@@ -263,6 +325,11 @@ def _measured(instances: Instances) -> Measurement:
     cut = np.concatenate([boxes[:, :2] <= 0, boxes[:, 2:] >= (width, height)], axis=1)
     return Measurement(instances.labels, instances.class_ids, instances.areas.astype(np.float64),
                        boxes, _no_footprints(count), np.zeros((count, 4)), cut)
+
+
+def _cell(boxes: Array) -> int:
+    """Return the side of the cells, in pixels, in which shapes of objects are compared."""
+    return max(1, round(float(kalman.sizes(boxes).min()) * 0.7 / CELLS))
 
 
 def _no_footprints(count: int) -> Footprints:
@@ -287,7 +354,7 @@ def _groups(link: npt.NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:
     count = len(link)
     pairs = np.argwhere(link)
     if len(pairs) == 0 or ((link.sum(axis=0) <= 1).all() and (link.sum(axis=1) <= 1).all()):
-        return []
+        return []   # nearly always
     graph = np.zeros((sum(link.shape),) * 2, bool)
     graph[pairs[:, 0], pairs[:, 1] + count] = True
     names = connected_components(graph, directed=False)[1]

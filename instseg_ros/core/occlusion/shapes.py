@@ -37,8 +37,8 @@ class Shape:
     @classmethod
     def of(cls, instances: Instances, column: int, box: npt.NDArray[np.float64]) -> Shape:
         """Return the shape of an instance, seen when its track had a box (4,)."""
-        x0, y0, x1, y1 = instances.boxes[column].tolist()
-        mask = (instances.labels[y0:y1, x0:x1] == column + 1).view(np.uint8)
+        x0, y0 = instances.boxes[column, :2].tolist()
+        mask = pixels(instances, column)
         low, high = box[:2], box[2:]
         return cls(mask, (x0, y0) - (low + high) / 2, float(np.sqrt(np.prod(high - low))))
 
@@ -74,6 +74,7 @@ class Appearance:
 
     shapes: list[Shape] = field(default_factory=list)
     seen_s: float = -np.inf
+    against_s: float = 0.0
     _kept_s: float = -np.inf
 
     def learn(self, shape: Shape, now_s: float, forget: bool = False) -> None:
@@ -86,3 +87,17 @@ class Appearance:
             self.shapes = [shape, *self.shapes[:KEPT - 1]]
             self._kept_s = now_s
         self.seen_s = now_s
+
+
+def pixels(instances: Instances, column: int) -> npt.NDArray[np.uint8]:
+    """Return the crop of an instance, 1 on it."""
+    x0, y0, x1, y1 = instances.boxes[column].tolist()
+    return (instances.labels[y0:y1, x0:x1] == column + 1).view(np.uint8)
+
+
+def centred_box(instances: Instances, column: int) -> npt.NDArray[np.float64]:
+    """Return the box of an instance, moved to have its centre of mass in the middle."""
+    box = instances.boxes[column].astype(np.float64)
+    moments = cv2.moments(pixels(instances, column), binaryImage=True)
+    mass = np.array([moments['m10'], moments['m01']]) / moments['m00'] + 0.5
+    return box + np.tile(mass - (box[2:] - box[:2]) / 2, 2)
