@@ -7,51 +7,58 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse.csgraph import connected_components
 
-from .dividing import divided, Division
-from .fitting import CELLS, common as within, fit, Placed, stamped
-from .shapes import Appearance, centred_box, Shape
+from .dividing import divided, Division, share_out
+from .fitting import fit, showing
+from .shapes import Shape
 from ..instances import Instances
 from ..tracking import kalman
 from ..tracking.footprints import Footprints
-from ..tracking.matching import assign, buffered_iou, common_area
-from ..tracking.measurement import edge_doubt, Measurement
+from ..tracking.matching import assign, common_area
+from ..tracking.measurement import Measurement
 from ..tracking.track_table import TrackTable
 
-Array = npt.NDArray[np.float64]
+Boxes = npt.NDArray[np.float64]
 Table = npt.NDArray[np.float64]
+Group = tuple[list[int], list[int]]   # rows of tracks, columns of instances
 
-SETTLED_FRAMES = 3    # in which an object must have been seen apart from others
+SETTLED_FRAMES = 3    # in which an object must have been seen apart from all others
 SAME = 0.2            # IoU of forecast and instance from which on they may be the same
 CLEAR = 0.5           # IoU from which on nobody asks further
-GATE, FAR = 2, 6
-INSIDE = 0.35          # share of a forecast inside an instance that says: it is in there
+INSIDE = 0.35         # share of a forecast inside an instance that says: it is in there
 PART = 0.5            # share of an instance inside a forecast that says: a part of it
-EXPLAINED = 0.5       # IoU of a merged instance with all shapes in it
-STAYS, RETURNS = 0.08, 0.2  # share of an object that it alone must explain to be shown (again)
-AGAINST = 0.35        # share of an object that should be seen and is not, from which it is gone
-UNSEEN_S = 0.4        # s for which an object is remembered with evidence against it
+EXPLAINED = 0.5       # IoU of a merged instance with all shapes that show in it
+AGAINST = 0.35        # share of a shape that should be seen and is not, from which it is gone
+GONE_S = 0.4          # s for which an object is remembered with evidence against it
 HIDDEN_S = 2.5        # s for which it is remembered when another one may hide all of it
-WHOLE = 2
-MEND, APART_S = False, 0.3
-HIDE, LEARN, UNCLEAR_S = True, False, 0.4
 SHRUNK = 0.5          # share of its pixels below which an object is thought to be hidden in part
 STALE_S = 1.5         # s after which it is believed to be that small, or alone
 LONGEST_GAP_S = 1.0   # s between frames after which nothing of the last one is believed
 LATE_S = 0.25         # s by which a frame may be late: it is divided, and changes nothing
+CELLS = 16            # across an object, on the grid where shapes are compared
+NEAREST, FARTHEST = 2, 6   # cells: least and greatest reach of the gate around a forecast
+GATE = 2.0            # standard deviations of the forecast in which a shape is looked for
+FITTED, HIDDEN, PARTLY = 2.0, 6.0, 4.0   # factors on the usual noise of an edge
 MARGIN = 2            # px of background around a merged instance that count against
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    """What came of a merged instance: rows, their boxes, who shows, who may be hidden."""
+@dataclass
+class _Remembered:
+    """What is known of a track beside its row in the table; times in s."""
 
-    rows: list[int]
-    columns: list[int]
-    boxes: Array
-    shown: list[bool]
-    hidden: list[bool]
+    shape: Shape
+    seen_s: float             # when the shape was seen
+    against_s: float = 0.0    # for how long there has been evidence against it
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Where the objects of a group are: boxes (K, 4); which show, and which may be hidden."""
+
+    group: Group
+    boxes: Boxes
+    shown: npt.NDArray[np.bool_]
+    possible: npt.NDArray[np.bool_]
     division: Division | None
 
 
@@ -59,8 +66,12 @@ class ShapeMemory:
     """
     Divides merged instances into the objects that were seen to enter them.
 
-    Nothing is invented: what nobody was seen to enter is never divided, and the parts together
-    are the merged instance, pixel by pixel.
+    Objects are followed as in :class:`~..tracking.Tracker`, with its table, filter and assignment,
+    but by boxes alone. Each keeps its shape of when it was last seen apart. Only where several
+    settled objects are expected in the same instances, shapes are fitted into these; each must
+    explain pixels that no other one does, and who does not is hidden, and forgotten in time.
+    Nothing is invented: what nobody was seen to enter is never divided, and the parts together are
+    the merged instance, pixel by pixel.
     """
 
     def __init__(self) -> None:
@@ -68,8 +79,8 @@ class ShapeMemory:
 
     def reset(self) -> None:
         """Forget every object."""
-        self._table = TrackTable.empty()
-        self._looks: dict[int, Appearance] = {}    # by the id of the track
+        self._table = TrackTable.empty()   # `hits` count the frames in which it was seen apart
+        self._remembered: dict[int, _Remembered] = {}    # by the id of the track
         self._next_id = 1
         self._shape: tuple[int, ...] = ()
         self._stamp_ns = 0
@@ -83,7 +94,9 @@ class ShapeMemory:
         instances : Instances
             What the frame alone tells.
         stamp_ns : int
-            Time of the frame in nanoseconds.
+            Time of the frame in nanoseconds. A frame that is late by at most ``LATE_S`` changes
+            nothing; after a longer step back, or a gap above ``LONGEST_GAP_S``, or in a frame of
+            another size all objects are forgotten.
         smallest_area : int
             Parts of fewer pixels are not cut off.
 
@@ -96,294 +109,265 @@ class ShapeMemory:
         dt = (stamp_ns - self._stamp_ns) * 1e-9
         if instances.labels.shape != self._shape or not -LATE_S <= dt <= LONGEST_GAP_S:
             self.reset()
-            dt = 0.0
-        self._shape = instances.labels.shape
-        table = self._table
-        late = dt < 0
-        if late:
-            table = table.kept(np.ones(len(table), bool))
-        else:
-            self._stamp_ns = stamp_ns
+            self._shape, self._stamp_ns, dt = instances.labels.shape, stamp_ns, 0.0
+        table = self._table if dt >= 0 else self._table.kept(np.ones(len(self._table), bool))
         table.predict(dt)
-        forecast, seen = table.boxes, _measured(instances)
-        same = table.class_ids[:, None] == seen.class_ids
-        affinity = np.where(same, buffered_iou(forecast, seen.boxes, 0), 0)
-        common = np.where(same, common_area(forecast, seen.boxes), 0)
-        fitted, unclear = [], np.zeros(len(table), bool)
-        for rows, columns in self._merged(instances, table, forecast, seen, affinity, common):
-            found = self._fit(instances, forecast, rows, columns, smallest_area, dt,
-                              stamp_ns * 1e-9)
-            if found:
-                fitted.append(found)
-                affinity[:, columns] = 0
-                affinity[rows] = 0
-            else:
-                unclear[rows] = True
-        if not late:
-            self._learn(instances, seen, forecast, affinity, common, fitted, unclear,
-                        stamp_ns * 1e-9, dt)
-        return divided(instances, [f.division for f in fitted if f.division])
+        forecast, affinity = table.boxes, np.zeros((len(table), len(instances)))
+        fits: list[_Fit] = []
+        unclear = np.zeros(len(table), bool)
+        if len(table) and len(instances):
+            affinity, groups = self._associate(table, forecast, instances)
+            for group in groups:
+                one = self._fit(table, forecast, group, instances, smallest_area, abs(dt))
+                if one is None:
+                    unclear[group[0]] = True
+                else:
+                    fits.append(one)
+                    affinity[:, group[1]] = 0
+                    affinity[group[0]] = 0
+        if dt >= 0:
+            self._stamp_ns = stamp_ns
+            self._learn(instances, forecast, affinity, fits, unclear, dt)
+        return divided(instances, [one.division for one in fits if one.division])
 
-    def _merged(self, instances: Instances, table: TrackTable, forecast: Array,
-                seen: Measurement, affinity: Table, common: Table
-                ) -> list[tuple[list[int], list[int]]]:
-        """Return tracks and instances that hang together, where they are not one to one."""
-        known = (table.hits >= SETTLED_FRAMES)[:, None]
-        own, theirs = _areas(forecast), _areas(seen.boxes)
-        linked = known & ((common >= INSIDE * own[:, None]) | (common >= PART * theirs))
+    def _associate(self, table: TrackTable, forecast: Boxes, instances: Instances
+                   ) -> tuple[Table, list[Group]]:
+        """Return affinities, and the groups of tracks and instances that are not one to one."""
+        boxes = instances.boxes.astype(np.float64)
+        same = table.class_ids[:, None] == instances.class_ids
+        common = common_area(forecast, boxes) * same
+        own, theirs = _areas(forecast)[:, None], _areas(boxes)
+        affinity = common / (own + theirs - common)
+        near = (common >= INSIDE * own) | (common >= PART * theirs)
+        near &= (table.hits >= SETTLED_FRAMES)[:, None]
         groups = []
-        for rows, columns in _groups(linked):
+        for rows, columns in _groups(near):
             # Boxes are quick to compare, pixels tell.
-            shared, areas = self._shared(instances, table.ids[rows], forecast[rows], columns)
-            theirs_here = seen.areas[columns]
-            iou = shared / (areas[:, None] + theirs_here - shared)
+            shared, areas = self._shared(table.ids[rows], forecast[rows], columns, instances)
+            their_areas = instances.areas[columns]
+            iou = shared / (areas + their_areas - shared)
             affinity[np.ix_(rows, columns)] = iou
-            links = (shared >= INSIDE * areas[:, None]) | (shared >= PART * theirs_here)
-            for r, c in _groups(links):
-                if len(r) == 1:
-                    c = [k for k in c if shared[r[0], k] > PART * theirs_here[k]]
-                    if len(c) < 2:
-                        continue
-                clear = len(assign(iou[np.ix_(r, c)], CLEAR)[0])
-                if not clear == len(r) == len(c):
+            linked = (shared >= INSIDE * areas) | (shared >= PART * their_areas)
+            for r, c in _groups(linked):
+                if len(r) > 1 and not (len(assign(iou[np.ix_(r, c)], CLEAR)[0])
+                                       == len(r) == len(c)):
                     groups.append(([rows[k] for k in r], [columns[k] for k in c]))
-        return groups
+        return affinity, groups
 
-    def _shared(self, instances: Instances, ids: npt.NDArray[np.int64], boxes: Array,
-                columns: list[int]) -> tuple[Table, Array]:
-        """Return the pixels that remembered shapes share with instances, and their areas."""
-        table, areas = np.zeros((len(ids), len(columns))), np.zeros(len(ids))
+    def _shared(self, ids: npt.NDArray[np.int64], boxes: Boxes, columns: list[int],
+                instances: Instances) -> tuple[Table, Table]:
+        """Return pixels that shapes share with instances, (K, C), and pixels of shapes, (K, 1)."""
         step = _cell(boxes)
-        labels = instances.labels[step // 2::step, step // 2::step]
+        cells = instances.labels[step // 2::step, step // 2::step]
+        shared, areas = np.zeros((len(ids), len(columns))), np.zeros((len(ids), 1))
         for k, (number, box) in enumerate(zip(ids.tolist(), boxes, strict=True)):
-            mask, corner = self._looks[number].shapes[0].placed(box, np.zeros(2, int), step)
-            there, here = within(corner, mask.shape, labels.shape)
-            under = np.bincount((labels[there] * mask[here]).ravel(),
-                                minlength=len(instances) + 1)
-            table[k], areas[k] = under[1:][columns], max(1, cv2.countNonZero(mask))
-        return table * step**2, areas * step**2
+            laid = self._remembered[number].shape.laid(box, step)
+            there, here = laid.common(cells.shape)
+            counts = np.bincount((cells[there] * laid.mask[here]).ravel(),
+                                 minlength=len(instances) + 1)
+            shared[k], areas[k] = counts[1:][columns], laid.area
+        return shared * step**2, areas * step**2
 
-    def _fit(self, instances: Instances, forecast: Array, rows: list[int], columns: list[int],
-             smallest_area: int, dt: float, now_s: float) -> _Fitted | None:
-        """Find out which of some objects show in a merged instance, and where."""
-        looks = [self._looks[i].shapes for i in self._table.ids[rows].tolist()]
+    def _fit(self, table: TrackTable, forecast: Boxes, group: Group, instances: Instances,
+             smallest_area: int, dt: float) -> _Fit | None:
+        """Find out where some objects are in a merged instance; None when they are not in it."""
+        rows, columns = group
+        boxes, step = forecast[rows], _cell(forecast[rows])
         x0, y0, x1, y1 = _around(instances, columns)
-        crop = instances.labels[y0:y1, x0:x1]
-        origin = np.array([x0, y0])
-        boxes = forecast[rows]
-        step = _cell(boxes)
-        inside = np.zeros(len(instances) + 1, bool)
-        inside[np.array(columns) + 1] = True
+        labels, origin = instances.labels[y0:y1, x0:x1], np.array([x0, y0])
+        shapes = [self._remembered[i].shape for i in table.ids[rows].tolist()]
         # What another instance may hide is neither for nor against an object.
         value = np.zeros(len(instances) + 1, np.float32)
-        value[0], value[1:] = -1, inside[1:]
-        worth = value[crop[step // 2::step, step // 2::step]]
-        sd = np.sqrt(self._table.covariance[rows][:, :, 0, 0].mean(axis=1)) / step
-        far = np.clip(np.ceil(GATE * sd), 2, FAR).astype(int).tolist()
-        placed = fit(worth, looks, boxes, origin, step, far)
-        shown = self._shown(placed, worth, [bool(u <= abs(dt) + 1e-6) for u in
-                                            self._table.unseen_s[rows]])
-        covers = np.add.reduce([placed[k].cover for k in shown])
-        both = np.count_nonzero((covers > 0) & (worth > 0))
-        if both < EXPLAINED * np.count_nonzero((worth > 0) | (covers > 0) & (worth < 0)):
+        value[0], value[np.array(columns) + 1] = -1, 1
+        worth = value[labels[step // 2::step, step // 2::step]]
+        expected = [s.laid(box, step, origin) for s, box in zip(shapes, boxes, strict=True)]
+        deviation = np.sqrt(table.covariance[rows][:, :, 0, 0].mean(axis=1)) / step
+        offsets = fit(worth, expected,
+                      np.clip(np.ceil(GATE * deviation), NEAREST, FARTHEST).astype(int).tolist())
+        covers = [e.moved(*o).cover(worth.shape) for e, o in zip(expected, offsets, strict=True)]
+        areas = [e.area for e in expected]
+        shown = showing(worth, covers, areas, (table.unseen_s[rows] <= dt + 1e-9).tolist())
+        blob, background = worth > 0, worth < 0
+        covered = np.bitwise_or.reduce([covers[k] for k in shown]) > 0
+        if np.count_nonzero(covered & blob) < EXPLAINED * np.count_nonzero(
+                blob | covered & background):
             return None
-        boxes = boxes + np.array([np.tile(p.offset * step, 2) for p in placed])
-        hidden = []
-        for p in placed:
-            under = worth[p.cover > 0]
-            hidden.append(bool(np.count_nonzero(under < 0) <= AGAINST * p.area
-                               and np.count_nonzero(under > 0) >= 0.35 * p.area))
+        boxes = boxes + step * np.tile(np.array(offsets), 2)
+        possible = np.array([np.count_nonzero(c[background]) <= AGAINST * area
+                             and np.count_nonzero(c[blob]) >= INSIDE * area
+                             for c, area in zip(covers, areas, strict=True)])
         division = None
-        if len(rows) == 1 and not self._mends(rows[0], inside[crop], now_s):
-            return None
-        if len(shown) > 1 or len(rows) == 1:
+        if len(shown) > 1:
             # On the ground, who stands lower in the frame is nearer and hides the others.
             shown.sort(key=lambda k: -boxes[k, 3])
-            blob = inside[crop]
-            parts = _shared_out(blob, [stamped(*placed[k].shape.placed(boxes[k], origin, 1),
-                                               blob.shape) for k in shown])
+            parts = share_out((value > 0)[labels], [
+                shapes[k].laid(boxes[k], 1, origin).cover(labels.shape) for k in shown])
             if all(np.count_nonzero(p) >= max(smallest_area, 1) for p in parts):
                 division = Division(columns, (x0, y0), parts)
-        return _Fitted(rows, columns, boxes, [k in shown for k in range(len(rows))], hidden,
-                       division)
+        visible = np.zeros(len(rows), bool)
+        visible[shown] = True
+        return _Fit(group, boxes, visible & possible, possible, division)
 
-    def _mends(self, row: int, blob: npt.NDArray[np.bool_], now_s: float) -> bool:
-        """Return whether what is in pieces is one still, as it was a moment ago."""
-        if not MEND:
-            return False
-        apart_s = now_s - self._looks[int(self._table.ids[row])].seen_s
-        pieces = cv2.connectedComponents(blob.view(np.uint8))[0] - 1
-        return apart_s <= (APART_S if pieces == 1 else STALE_S)
+    def _learn(self, instances: Instances, forecast: Boxes, affinity: Table, fits: list[_Fit],
+               unclear: npt.NDArray[np.bool_], dt: float) -> None:
+        """Correct the tracks, remember shapes of what was seen apart; births and deaths."""
+        table, now_s = self._table, self._stamp_ns * 1e-9
+        rows, columns = assign(affinity, SAME)
+        touching = _touching(instances)
+        boxes, doubts, alone = [], [], []
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            known = self._remembered[int(table.ids[row])]
+            settled = table.hits[row] >= SETTLED_FRAMES
+            scale = float(np.prod(forecast[row, 2:] - forecast[row, :2]))**0.5 / known.shape.size
+            whole = not (touching[column] or unclear[row]
+                         or instances.areas[column] < SHRUNK * scale**2 * known.shape.area)
+            if whole or not settled or now_s - known.seen_s > STALE_S:
+                alone.append((row, column))
+                boxes.append(_centred(instances, column))
+                doubts.append(1.0)
+            else:
+                boxes.append(_partly_seen(known.shape, scale, forecast[row],
+                                          instances.boxes[column]))
+                doubts.append(PARTLY)
+        measured, hidden = rows.tolist(), np.zeros(len(table), bool)
+        seen = measured.copy()
+        for one in fits:
+            measured += one.group[0]
+            boxes += list(one.boxes)
+            doubts += np.where(one.shown, FITTED, HIDDEN).tolist()
+            hidden[one.group[0]] = one.possible
+            seen += np.array(one.group[0])[one.shown].tolist()
+        if measured:
+            table.state[measured], table.covariance[measured] = kalman.correct(
+                table.state[measured], table.covariance[measured], np.array(boxes),
+                np.array(doubts)[:, None] * np.ones(4))
+        table.unseen_s[seen] = 0
+        now = table.boxes
+        # What lies on another object's place is a piece of it.
+        piece = self._pieces(table, forecast, instances, rows, columns)
+        for row, column in alone:
+            number = int(table.ids[row])
+            self._remembered[number] = _Remembered(Shape(instances, column, now[row]), now_s)
+        table.hits[rows] += ~(touching | piece)[columns]
+        self._bury(table, hidden, dt)
+        taken = {c for one in fits for c in one.group[1]}.union(columns.tolist())
+        fresh = [c for c in range(len(instances)) if c not in taken]
+        if fresh:
+            self._begin(instances, fresh, ~(touching | piece), now_s)
 
     @staticmethod
-    def _shown(placed: list[Placed], worth: npt.NDArray[np.float32], visible: list[bool]
-               ) -> list[int]:
-        """Return which objects explain enough that no other one does."""
-        for k, one in enumerate(placed):
-            # Who alone looks like all of it hides the others.
-            own, total = one.cover > 0, worth > 0
-            if np.count_nonzero(own & total) > WHOLE * np.count_nonzero(
-                    total | own & (worth < 0)):
-                return [k]
-        shown = list(range(len(placed)))
-        while len(shown) > 1:
-            times = np.add.reduce([placed[k].cover for k in shown])
-            alone = np.where(times == 1, worth, np.float32(0))
-            margin = [float((alone * placed[k].cover).sum()) / placed[k].area
-                      - (STAYS if visible[k] else RETURNS) for k in shown]
-            worst = int(np.argmin(margin))
-            if margin[worst] >= 0:
-                break
-            shown.pop(worst)
-        return shown
+    def _pieces(table: TrackTable, forecast: Boxes, instances: Instances,
+                rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+                ) -> npt.NDArray[np.bool_]:
+        """Return which instances, (N,), lie where an object is expected that is another one."""
+        if not len(table) or not len(instances):
+            return np.zeros(len(instances), bool)
+        boxes = instances.boxes.astype(np.float64)
+        common = common_area(forecast, boxes) * (table.class_ids[:, None] == instances.class_ids)
+        common[rows, columns] = 0
+        return common.max(axis=0) > PART * _areas(boxes)
 
-    def _learn(self, instances: Instances, seen: Measurement, forecast: Array, affinity: Table,
-               common: Table, fitted: list[_Fitted], unclear: npt.NDArray[np.bool_],
-               now_s: float, dt: float) -> None:
-        """Correct the tracks, remember what was seen apart; births and deaths."""
-        table = self._table
-        rows, columns = assign(affinity, SAME)
-        # What lies on another object's place is a piece of it, and touching ones hide each other.
-        others = common.copy()
-        others[rows, columns] = 0
-        apart = ~_touching(instances)
-        whole = apart & (others.max(axis=0, initial=0) <= PART * _areas(seen.boxes))
-        now_boxes, doubt = seen.boxes[columns].copy(), np.ones((len(rows), 4))
-        alone = np.zeros(len(rows), bool)
-        for k, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-            look = self._looks[int(table.ids[row])]
-            shape, box = look.shapes[0], forecast[row]
-            scale = float(kalman.sizes(forecast[row:row + 1])[0]) / shape.size
-            shrunk = seen.areas[column] < SHRUNK * scale**2 * cv2.countNonZero(shape.mask)
-            stale = now_s - look.seen_s > STALE_S
-            alone[k] = (table.hits[row] < SETTLED_FRAMES or stale
-                        or apart[column] and not shrunk and (LEARN or not unclear[row]))
-            if alone[k]:
-                now_boxes[k] = centred_box(instances, column)
-                continue
-            low = (box[:2] + box[2:]) / 2 + scale * shape.corner
-            high = low + scale * np.array(shape.mask.shape[::-1])
-            sides = np.array([seen.boxes[column, :2] - low, seen.boxes[column, 2:] - high])
-            shift = np.take_along_axis(sides, np.abs(sides).argmin(axis=0)[None], axis=0)[0]
-            now_boxes[k] = box + np.tile(shift, 2)
-            doubt[k] = 4.0
-        first = now_boxes
-        measured, boxes, doubts = [rows], [first], [doubt]
-        areas = [seen.areas[columns]]
-        patience = np.where(unclear, UNCLEAR_S, UNSEEN_S)
-        for one in fitted:
-            measured.append(np.array(one.rows))
-            boxes.append(one.boxes)
-            doubts.append(np.where(one.shown, 2.0, 6.0)[:, None] * np.ones(4))
-            areas.append(table.areas[one.rows])
-            patience[one.rows] = np.where(one.hidden, HIDDEN_S, UNSEEN_S)
-        unseen_s, before = table.unseen_s.copy(), table.unseen_s - dt
-        all_rows = np.concatenate(measured)
-        together = Measurement(seen.labels, table.class_ids[all_rows], np.concatenate(areas),
-                               np.concatenate(boxes), _no_footprints(len(all_rows)),
-                               np.zeros((len(all_rows), 4)), np.zeros((len(all_rows), 4), bool))
-        table.correct(all_rows, together, np.arange(len(all_rows)), np.concatenate(doubts))
-        table.hits[rows] += whole[columns]
-        unseen_s[rows] = 0
-        for one in fitted:
-            sure = np.array(one.shown) & np.array(one.hidden)
-            unseen_s[np.array(one.rows)[sure]] = 0
-        table.unseen_s = unseen_s
-        now = table.boxes
-        for k, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-            look = self._looks[int(table.ids[row])]
-            if alone[k]:
-                look.learn(Shape.of(instances, column, now[row]), now_s,
-                           forget=now_s - look.seen_s > STALE_S)
-        against = np.array([self._looks[i].against_s for i in table.ids.tolist()])
-        against = np.where(unseen_s > 0, against + ((patience < HIDDEN_S)) * (unseen_s - before), 0.0)
-        for i, v in zip(table.ids.tolist(), against.tolist(), strict=True):
-            self._looks[i].against_s = v
-        kept = (against <= UNSEEN_S) & (table.unseen_s <= HIDDEN_S) & ((table.hits >= SETTLED_FRAMES)
-                                               | (table.unseen_s == 0))
-        taken = {c for one in fitted for c in one.columns}
-        fresh = np.setdiff1d(np.arange(len(instances)), [*columns.tolist(), *taken]).astype(int)
-        start = np.array([centred_box(instances, c) for c in fresh.tolist()]).reshape(-1, 4)
-        begun = TrackTable.begun(Measurement(
-            seen.labels, seen.class_ids[fresh], seen.areas[fresh], start, _no_footprints(len(fresh)),
-            np.zeros((len(fresh), 4)), np.zeros((len(fresh), 4), bool)), np.arange(len(fresh)))
-        begun.ids[:] = self._next_id + np.arange(len(fresh))
-        begun.hits[:] = whole[fresh]
-        self._next_id += len(fresh)
-        self._table = table.kept(kept).joined(begun)
-        for number, column, box in zip(begun.ids.tolist(), fresh.tolist(), start, strict=True):
-            look = self._looks[number] = Appearance()
-            look.learn(Shape.of(instances, column, box), now_s)
+    def _bury(self, table: TrackTable, hidden: npt.NDArray[np.bool_], dt: float) -> None:
+        """Keep who was seen, or may be hidden; of the others those that settled, for a while."""
+        kept = (table.hits >= SETTLED_FRAMES) | (table.unseen_s == 0)
+        for row in np.flatnonzero(table.unseen_s > 0).tolist():
+            known = self._remembered[int(table.ids[row])]
+            known.against_s += 0 if hidden[row] else dt
+            kept[row] &= known.against_s <= GONE_S and table.unseen_s[row] <= HIDDEN_S
+        for row in np.flatnonzero(table.unseen_s == 0).tolist():
+            self._remembered[int(table.ids[row])].against_s = 0.0
         if not kept.all():
-            self._looks = {i: self._looks[i] for i in self._table.ids.tolist()}
+            self._table = table.kept(kept)
+            self._remembered = {i: self._remembered[i] for i in self._table.ids.tolist()}
+
+    def _begin(self, instances: Instances, fresh: list[int], apart: npt.NDArray[np.bool_],
+               now_s: float) -> None:
+        """Begin a track for each of some instances."""
+        count, boxes = len(fresh), np.array([_centred(instances, c) for c in fresh])
+        begun = TrackTable.begun(Measurement(
+            np.zeros((0, 0), np.uint16), instances.class_ids[fresh],
+            instances.areas[fresh].astype(np.float64), boxes,
+            Footprints.none().placed(np.zeros(0, np.intp), count), np.zeros((count, 4)),
+            np.zeros((count, 4), bool)), np.arange(count))
+        begun.ids[:] = self._next_id + np.arange(count)
+        begun.hits[:] = apart[fresh]
+        self._next_id += count
+        for number, column, box in zip(begun.ids.tolist(), fresh, boxes, strict=True):
+            self._remembered[number] = _Remembered(Shape(instances, column, box), now_s)
+        self._table = self._table.joined(begun)
 
 
-def _measured(instances: Instances) -> Measurement:
-    """Return the boxes and areas of the instances; their pixels are looked at when asked for."""
-    count, (height, width) = len(instances), instances.labels.shape
-    boxes = instances.boxes.astype(np.float64).reshape(-1, 4)
-    cut = np.concatenate([boxes[:, :2] <= 0, boxes[:, 2:] >= (width, height)], axis=1)
-    return Measurement(instances.labels, instances.class_ids, instances.areas.astype(np.float64),
-                       boxes, _no_footprints(count), np.zeros((count, 4)), cut)
+def _areas(boxes: Boxes) -> npt.NDArray[np.float64]:
+    extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
+    return extent[:, 0] * extent[:, 1]
 
 
-def _cell(boxes: Array) -> int:
+def _cell(boxes: Boxes) -> int:
     """Return the side of the cells, in pixels, in which shapes of objects are compared."""
-    return max(1, round(float(kalman.sizes(boxes).min()) * 0.7 / CELLS))
-
-
-def _no_footprints(count: int) -> Footprints:
-    return Footprints.none().placed(np.zeros(0, np.intp), count)
-
-
-def _areas(boxes: Array) -> Array:
-    return np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1)
+    # Objects fill about half of their boxes.
+    return max(1, round(0.7 * float(kalman.sizes(boxes).min()) / CELLS))
 
 
 def _around(instances: Instances, columns: list[int]) -> tuple[int, int, int, int]:
     """Return the box, x0, y0, x1, y1, around instances and a margin of background."""
-    boxes = instances.boxes[columns]
-    height, width = instances.labels.shape
-    x0, y0 = np.maximum(boxes[:, :2].min(axis=0) - MARGIN, 0).tolist()
-    x1, y1 = np.minimum(boxes[:, 2:].max(axis=0) + MARGIN, (width, height)).tolist()
-    return x0, y0, x1, y1
+    boxes, (height, width) = instances.boxes[columns], instances.labels.shape
+    x0, y0 = (boxes[:, :2].min(axis=0) - MARGIN).tolist()
+    x1, y1 = (boxes[:, 2:].max(axis=0) + MARGIN).tolist()
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
 
 
-def _groups(link: npt.NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:
+def _groups(link: npt.NDArray[np.bool_]) -> list[Group]:
     """Return rows and columns of a table that hang together, where there is more than one pair."""
-    count = len(link)
-    pairs = np.argwhere(link)
-    if len(pairs) == 0 or ((link.sum(axis=0) <= 1).all() and (link.sum(axis=1) <= 1).all()):
+    if (link.sum(axis=0) <= 1).all() and (link.sum(axis=1) <= 1).all():
         return []   # nearly always
-    graph = np.zeros((sum(link.shape),) * 2, bool)
-    graph[pairs[:, 0], pairs[:, 1] + count] = True
-    names = connected_components(graph, directed=False)[1]
-    found = []
-    for name in np.unique(names[pairs[:, 0]]):
-        nodes = np.flatnonzero(names == name).tolist()
-        found.append(([n for n in nodes if n < count], [n - count for n in nodes if n >= count]))
-    return found
+    groups: list[tuple[set[int], set[int]]] = []
+    for row, column in np.argwhere(link).tolist():
+        joined = ({row}, {column})
+        apart = []
+        for group in groups:
+            if row in group[0] or column in group[1]:
+                joined = joined[0] | group[0], joined[1] | group[1]
+            else:
+                apart.append(group)
+        groups = [*apart, joined]
+    return [(sorted(r), sorted(c)) for r, c in groups if len(r) + len(c) > 2]
 
 
 def _touching(instances: Instances) -> npt.NDArray[np.bool_]:
     """Return which instances touch another one of their class, (N,)."""
     boxes, found = instances.boxes, np.zeros(len(instances), bool)
-    near = ((boxes[:, None, 0] <= boxes[None, :, 2]) & (boxes[None, :, 0] <= boxes[:, None, 2])
-            & (boxes[:, None, 1] <= boxes[None, :, 3]) & (boxes[None, :, 1] <= boxes[:, None, 3])
-            & (instances.class_ids[:, None] == instances.class_ids))
-    for one, other in zip(*np.nonzero(np.triu(near, 1)), strict=True):
-        x0, y0 = np.maximum(np.maximum(boxes[one, :2], boxes[other, :2]) - 1, 0).tolist()
-        x1, y1 = (np.minimum(boxes[one, 2:], boxes[other, 2:]) + 1).tolist()
+    low, high = boxes[:, :2], boxes[:, 2:]
+    near = (low[:, None] <= high).all(axis=2)
+    near &= near.T & (instances.class_ids[:, None] == instances.class_ids)
+    for one, other in np.argwhere(np.triu(near, 1)).tolist():
+        x0, y0 = np.maximum(np.maximum(low[one], low[other]) - 1, 0).tolist()
+        x1, y1 = (np.minimum(high[one], high[other]) + 1).tolist()
         crop = instances.labels[y0:y1, x0:x1]
         grown = cv2.dilate((crop == one + 1).view(np.uint8), np.ones((3, 3), np.uint8))
-        if (grown.view(bool) & (crop == other + 1)).any():
-            found[[one, other]] = True
+        found[[one, other]] |= bool((grown.view(bool) & (crop == other + 1)).any())
     return found
 
 
-def _shared_out(blob: npt.NDArray[np.bool_], covers: list[npt.NDArray[np.uint8]]
-                ) -> list[npt.NDArray[np.bool_]]:
-    """Give every pixel of the blob to the first cover it is in, or else to the nearest."""
-    away = [cv2.distanceTransform(1 - c, cv2.DIST_L2, 3) for c in covers]
-    owner = np.argmin(away, axis=0)  # the first of equals
-    return [(owner == k) & blob for k in range(len(covers))]
+def _centred(instances: Instances, column: int) -> Boxes:
+    """Return the box of an instance, moved to have its centre of mass in the middle."""
+    # Limbs swing, and the middle of the box with them.
+    x0, y0, x1, y1 = instances.boxes[column].tolist()
+    step = max(1, min(x1 - x0, y1 - y0) // CELLS)
+    pixels = (instances.labels[y0:y1:step, x0:x1:step] == column + 1).view(np.uint8)
+    moments = cv2.moments(pixels, binaryImage=True)
+    count = max(moments['m00'], 1.0)
+    x = x0 + 0.5 + step * moments['m10'] / count
+    y = y0 + 0.5 + step * moments['m01'] / count
+    w, h = (x1 - x0) / 2, (y1 - y0) / 2
+    return np.array([x - w, y - h, x + w, y + h])
+
+
+def _partly_seen(shape: Shape, scale: float, forecast: Boxes, seen: npt.NDArray[np.int32]
+                 ) -> Boxes:
+    """Return the box of a track of which an instance shows a part, by the edge that moved least."""
+    moved = forecast.copy()
+    for axis in (0, 1):
+        low = (forecast[axis] + forecast[axis + 2]) / 2 + scale * shape.corner[axis]
+        off = seen[axis] - low, seen[axis + 2] - low - scale * shape.extent[axis]
+        moved[axis::2] += min(off, key=abs)
+    return moved

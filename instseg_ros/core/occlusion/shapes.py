@@ -1,8 +1,9 @@
-"""Shapes: how objects looked when each was seen apart from the others."""
+"""Shapes: how an object looked when it was last seen apart from the others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -10,94 +11,112 @@ import numpy.typing as npt
 
 from ..instances import Instances
 
-KEPT = 1             # shapes that are kept of an object: a walking person's legs open and close
-STEP_S = 0.15        # s from one to the next
+Boxes = npt.NDArray[np.float64]
+
+
+class Shape:
+    """
+    The pixels of one instance, and where they lay in the box of its track.
+
+    Parameters
+    ----------
+    instances : Instances
+        The frame.
+    column : int
+        Which instance.
+    box : ndarray of shape (4,), float64
+        x0, y0, x1, y1 of its track, pixels.
+
+    Attributes
+    ----------
+    area : int
+        Pixels.
+    corner : ndarray of shape (2,), float64
+        x and y of the first pixel, relative to the centre of the track's box.
+    extent : ndarray of shape (2,), float64
+        Width and height.
+    size : float
+        Square root of the area of the track's box.
+
+    """
+
+    def __init__(self, instances: Instances, column: int, box: Boxes) -> None:
+        x0, y0, x1, y1 = instances.boxes[column].tolist()
+        # Of most shapes nobody ever asks for more than their size.
+        self._crop, self._label = instances.labels[y0:y1, x0:x1].copy(), column + 1
+        self.area = int(instances.areas[column])
+        left, top, right, bottom = box.tolist()
+        self.corner = np.array([x0 - (left + right) / 2, y0 - (top + bottom) / 2])
+        self.extent = np.array([x1 - x0, y1 - y0], np.float64)
+        self.size = ((right - left) * (bottom - top))**0.5
+
+    @cached_property
+    def mask(self) -> npt.NDArray[np.uint8]:
+        """The crop, (h, w), 1 on the object."""
+        return (self._crop == self._label).view(np.uint8)
+
+    def laid(self, box: Boxes, step: int, origin: npt.NDArray[np.int64] | int = 0) -> Laid:
+        """
+        Return the shape, scaled and moved with the box of its track, in cells.
+
+        Parameters
+        ----------
+        box : ndarray of shape (4,), float64
+            Where the track is now, pixels.
+        step : int
+            Side of a cell in pixels.
+        origin : ndarray of shape (2,), int64
+            x and y of the first cell, pixels.
+
+        """
+        left, top, right, bottom = box.tolist()
+        scale = ((right - left) * (bottom - top))**0.5 / self.size
+        corner = (scale * self.corner + ((left + right) / 2, (top + bottom) / 2) - origin) / step
+        width, height = (max(1, round(v)) for v in (scale / step * self.extent).tolist())
+        mask = self.mask if self.mask.shape == (height, width) else cv2.resize(
+            self.mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        return Laid(mask.view(np.uint8), *np.rint(corner).astype(int).tolist())
 
 
 @dataclass(frozen=True)
-class Shape:
+class Laid:
     """
-    The pixels of an object in one frame.
+    A mask on a grid of cells, partly outside of it perhaps.
 
     Attributes
     ----------
     mask : ndarray of shape (h, w), uint8
         1 on the object.
-    corner : ndarray of shape (2,), float64
-        x and y of the first pixel's corner, relative to the centre of the track's box, pixels.
-    size : float
-        Square root of the area of the track's box at that time, pixels.
+    x, y : int
+        Its first cell.
 
     """
 
     mask: npt.NDArray[np.uint8]
-    corner: npt.NDArray[np.float64]
-    size: float
+    x: int
+    y: int
 
-    @classmethod
-    def of(cls, instances: Instances, column: int, box: npt.NDArray[np.float64]) -> Shape:
-        """Return the shape of an instance, seen when its track had a box (4,)."""
-        x0, y0 = instances.boxes[column, :2].tolist()
-        mask = pixels(instances, column)
-        low, high = box[:2], box[2:]
-        return cls(mask, (x0, y0) - (low + high) / 2, float(np.sqrt(np.prod(high - low))))
+    @cached_property
+    def area(self) -> int:
+        """Cells, seen or not; at least 1."""
+        return max(1, cv2.countNonZero(self.mask))
 
-    def placed(self, box: npt.NDArray[np.float64], origin: npt.NDArray[np.int64], step: int
-               ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """
-        Return the mask and the x, y of its corner where the track's box now is `box`.
+    def moved(self, x: int, y: int) -> Laid:
+        """Return the mask `x` and `y` cells on."""
+        return Laid(self.mask, self.x + x, self.y + y)
 
-        Both in cells of `step` pixels from `origin` on.
-        """
-        scale = float(np.sqrt(np.prod(box[2:] - box[:2]))) / self.size
-        corner = np.rint(((box[:2] + box[2:]) / 2 + scale * self.corner - origin) / step)
+    def common(self, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Return where it lies on a grid of a shape (H, W), and which part of it does."""
         height, width = self.mask.shape
-        size = max(1, round(width * scale / step)), max(1, round(height * scale / step))
-        mask = self.mask if size == (width, height) else cv2.resize(
-            self.mask, size, interpolation=cv2.INTER_NEAREST)
-        return np.asarray(mask, np.uint8), corner.astype(np.int64)
+        x0, x1 = min(max(self.x, 0), shape[1]), max(min(self.x + width, shape[1]), 0)
+        y0, y1 = min(max(self.y, 0), shape[0]), max(min(self.y + height, shape[0]), 0)
+        x1, y1 = max(x0, x1), max(y0, y1)
+        return ((slice(y0, y1), slice(x0, x1)),
+                (slice(y0 - self.y, y1 - self.y), slice(x0 - self.x, x1 - self.x)))
 
-
-@dataclass
-class Appearance:
-    """
-    What is remembered of an object beside its track.
-
-    Attributes
-    ----------
-    shapes : list of Shape
-        The newest first.
-    seen_s : float
-        Time of the newest shape, s.
-
-    """
-
-    shapes: list[Shape] = field(default_factory=list)
-    seen_s: float = -np.inf
-    against_s: float = 0.0
-    _kept_s: float = -np.inf
-
-    def learn(self, shape: Shape, now_s: float, forget: bool = False) -> None:
-        """Take in how it looks now; of the shapes before, some are kept a while."""
-        if forget:
-            self.shapes.clear()
-        if self.shapes and now_s - self._kept_s < STEP_S:
-            self.shapes[0] = shape
-        else:
-            self.shapes = [shape, *self.shapes[:KEPT - 1]]
-            self._kept_s = now_s
-        self.seen_s = now_s
-
-
-def pixels(instances: Instances, column: int) -> npt.NDArray[np.uint8]:
-    """Return the crop of an instance, 1 on it."""
-    x0, y0, x1, y1 = instances.boxes[column].tolist()
-    return (instances.labels[y0:y1, x0:x1] == column + 1).view(np.uint8)
-
-
-def centred_box(instances: Instances, column: int) -> npt.NDArray[np.float64]:
-    """Return the box of an instance, moved to have its centre of mass in the middle."""
-    box = instances.boxes[column].astype(np.float64)
-    moments = cv2.moments(pixels(instances, column), binaryImage=True)
-    mass = np.array([moments['m10'], moments['m01']]) / moments['m00'] + 0.5
-    return box + np.tile(mass - (box[2:] - box[:2]) / 2, 2)
+    def cover(self, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+        """Return a grid of a shape (H, W), 1 under the mask."""
+        grid = np.zeros(shape, np.uint8)
+        there, here = self.common(shape)
+        grid[there] = self.mask[here]
+        return grid
