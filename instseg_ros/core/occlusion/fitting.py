@@ -12,7 +12,7 @@ from .shapes import Laid
 
 ANCHOR = 0.1         # of its area that a shape loses at the end of its reach
 SHARED = 0.4         # worth of a cell that another shape covers too
-STAYS, RETURNS = 0.08, 0.2  # share of a shape that it alone must explain to be shown (again)
+STAYS, RETURNS = 0.15, 0.25  # share of a shape that it alone must explain to be shown (again)
 
 Worth = npt.NDArray[np.float32]
 
@@ -42,8 +42,10 @@ def fit(worth: Worth, forecast: Sequence[Laid], reach: Sequence[int]) -> list[tu
     # Two rounds are enough, as the forecasts are near.
     for _ in range(2):
         for k, one in enumerate(forecast):
-            others = np.bitwise_or.reduce(covers[:k] + covers[k + 1:])
-            open_worth = np.where((others > 0) & (worth > 0), np.float32(SHARED), worth)
+            others, open_worth = covers[:k] + covers[k + 1:], worth
+            if others:
+                open_worth = np.where((np.bitwise_or.reduce(others) > 0) & (worth > 0),
+                                      np.float32(SHARED), worth)
             offsets[k] = _best_offset(open_worth, one, reach[k])
             covers[k] = one.moved(*offsets[k]).cover(worth.shape)
     return offsets

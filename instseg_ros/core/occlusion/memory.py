@@ -149,8 +149,8 @@ class ShapeMemory:
             affinity[np.ix_(rows, columns)] = iou
             linked = (shared >= INSIDE * areas) | (shared >= PART * their_areas)
             for r, c in _groups(linked):
-                if len(r) > 1 and not (len(assign(iou[np.ix_(r, c)], CLEAR)[0])
-                                       == len(r) == len(c)):
+                clear = len(assign(iou[np.ix_(r, c)], CLEAR)[0])
+                if len(r) > 1 and not clear == len(r) == len(c):
                     groups.append(([rows[k] for k in r], [columns[k] for k in c]))
         return affinity, groups
 
@@ -333,12 +333,17 @@ def _groups(link: npt.NDArray[np.bool_]) -> list[Group]:
     return [(sorted(r), sorted(c)) for r, c in groups if len(r) + len(c) > 2]
 
 
+def _near(instances: Instances, gap: float | Table = 0) -> npt.NDArray[np.bool_]:
+    """Return whose boxes, of one class, are at most a gap apart, (N, N)."""
+    low, high = instances.boxes[:, :2], instances.boxes[:, 2:]
+    near = (low[:, None] <= high + gap) & (low <= high[:, None] + gap)
+    return near.all(axis=2) & (instances.class_ids[:, None] == instances.class_ids)
+
+
 def _touching(instances: Instances) -> npt.NDArray[np.bool_]:
     """Return which instances touch another one of their class, (N,)."""
     boxes, found = instances.boxes, np.zeros(len(instances), bool)
-    low, high = boxes[:, :2], boxes[:, 2:]
-    near = (low[:, None] <= high).all(axis=2)
-    near &= near.T & (instances.class_ids[:, None] == instances.class_ids)
+    low, high, near = boxes[:, :2], boxes[:, 2:], _near(instances)
     for one, other in np.argwhere(np.triu(near, 1)).tolist():
         x0, y0 = np.maximum(np.maximum(low[one], low[other]) - 1, 0).tolist()
         x1, y1 = (np.minimum(high[one], high[other]) + 1).tolist()
