@@ -22,13 +22,13 @@ Boxes = npt.NDArray[np.float64]
 Table = npt.NDArray[np.float64]
 Group = tuple[list[int], list[int]]   # rows of tracks, columns of instances
 
-SETTLED_FRAMES = 3    # in which an object must have been seen apart from all others
+SETTLED_FRAMES = 4    # in which an object must have been seen apart from all others
 SAME = 0.2            # IoU of forecast and instance from which on they may be the same
 CLEAR = 0.5           # IoU from which on nobody asks further
 INSIDE = 0.35         # share of a forecast inside an instance that says: it is in there
 PART = 0.5            # share of an instance inside a forecast that says: a part of it
-EXPLAINED = 0.5       # IoU of a merged instance with all shapes that show in it
-AGAINST = 0.35        # share of a shape that should be seen and is not, from which it is gone
+EXPLAINED = 0.65      # IoU of a merged instance with all shapes that show in it
+AGAINST = 0.2         # share of a shape that should be seen and is not, from which it is gone
 GONE_S = 0.4          # s for which an object is remembered with evidence against it
 HIDDEN_S = 2.5        # s for which it is remembered when another one may hide all of it
 SHRUNK = 0.5          # share of its pixels below which an object is thought to be hidden in part
