@@ -199,7 +199,8 @@ def cost(frames: int = 300) -> dict[str, dict[str, float]]:
         more = np.array(spent[True]) - spent[False]
         result[name] = {'splitter': float(np.median(spent[False])),
                         'with memory': float(np.median(spent[True])),
-                        'more': float(np.median(more)), 'more, p95': float(np.percentile(more, 95))}
+                        'more': float(np.median(more)),
+                        'more, p95': float(np.percentile(more, 95))}
         print(f'  {name:16} ' + ', '.join(f'{k} {v:.2f}' for k, v in result[name].items()),
               flush=True)
     return result

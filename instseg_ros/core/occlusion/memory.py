@@ -369,7 +369,7 @@ def _centred(instances: Instances, column: int) -> Boxes:
 
 def _partly_seen(shape: Shape, scale: float, forecast: Boxes, seen: npt.NDArray[np.int32]
                  ) -> Boxes:
-    """Return the box of a track of which an instance shows a part, by the edge that moved least."""
+    """Return the box of a track that an instance shows in part, by the edge that moved least."""
     moved = forecast.copy()
     for axis in (0, 1):
         low = (forecast[axis] + forecast[axis + 2]) / 2 + scale * shape.corner[axis]

@@ -52,7 +52,7 @@ class Shape:
 
     @cached_property
     def mask(self) -> npt.NDArray[np.uint8]:
-        """The crop, (h, w), 1 on the object."""
+        """Return the crop, (h, w), 1 on the object."""
         return (self._crop == self._label).view(np.uint8)
 
     def laid(self, box: Boxes, step: int, origin: npt.NDArray[np.int64] | int = 0) -> Laid:
