@@ -1,5 +1,5 @@
 """
-Ids of the tracker against those of others, on the same detections, and what memory is worth.
+Ids of the tracker against those of others, on the same detections.
 
 ``python benchmarks/tracking.py [--rows TEXT] [--choose]`` needs ``trackeval`` and ``motmetrics``
 (for its data). Peers live in environments of their own in ``benchmarks/.venvs``;
@@ -360,57 +360,6 @@ def compared(title: str, sequences: list[Sequence], peers: Iterable[str]) -> dic
     return result
 
 
-def touching_pairs(seeds: Iterable[int], seconds: float) -> dict[str, dict]:
-    """Print and return in how many views two objects that touch are published as two."""
-    print('\nTwo objects of a class that touch, each at least half visible, published as two')
-    result = {}
-    for fps in (10, 30):
-        for source in ('splitter', 'memory'):
-            known, apart = 0, 0
-            for seed in seeds:
-                segment, alone = segmenter(source, seed), dict[int, int]()
-                scene = scenes.SyntheticScene(640, 480, seed=seed, objects=6)
-                for moment in scenes.street(seed, fps, seconds):
-                    found = segment(moment)
-                    whole = scene.whole_areas(moment.t)
-                    pairs = _pairs_seen_apart(found, moment, whole, alone)
-                    known, apart = known + len(pairs), apart + sum(pairs)
-            print(f'  drawn street, {fps} fps, {source}: {apart / max(1, known):.3f} of {known}',
-                  flush=True)
-            result[f'drawn street, {fps} fps, {source}'] = {
-                'published as two': apart / max(1, known), 'pairs': known}
-    return result
-
-
-def _pairs_seen_apart(found: Instances, moment: Moment, whole: dict[int, int],
-                      alone: dict[int, int]) -> list[bool]:
-    """
-    Return whether each touching pair is two, of those who were seen apart in three frames.
-
-    Published as two: most of each lies in an instance of its own. `alone` counts, for each track,
-    the frames in which nobody of its class touched it.
-    """
-    table, ids = common_pixels(moment, found), moment.track_ids.tolist()
-    areas, labels = table.sum(axis=1), moment.labels
-    half_seen = [k for k in range(1, len(ids) + 1) if areas[k] >= 0.5 * whole[ids[k - 1]]]
-    main = [int(row[1:].argmax()) if len(found) and row[1:].max() > row.sum() / 2 else None
-            for row in table]
-    pairs: set[tuple[int, int]] = set()
-    for a, b in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        border = (a != b) & (a > 0) & (b > 0)
-        pairs |= set(zip(np.minimum(a, b)[border].tolist(), np.maximum(a, b)[border].tolist(),
-                         strict=True))
-    pairs = {(a, b) for a, b in pairs if moment.class_ids[a - 1] == moment.class_ids[b - 1]}
-    known = [main[a] is not None and main[b] is not None and main[a] != main[b]
-             for a, b in pairs if a in half_seen and b in half_seen
-             and min(alone.get(ids[a - 1], 0), alone.get(ids[b - 1], 0)) >= 3]
-    together = {k for pair in pairs for k in pair}
-    for k in half_seen:
-        if k not in together:
-            alone[ids[k - 1]] = alone.get(ids[k - 1], 0) + 1
-    return known
-
-
 def cost() -> dict[str, dict]:
     """Print and return milliseconds per frame of ``Tracker.update``."""
     print('\nCost, 640x480, one run')
@@ -480,10 +429,9 @@ def main() -> None:
                 results[title] = compared(title, sequences, peers)
     if options.rows or options.choose:
         return
-    pairs, spent = touching_pairs(REPORTED, 12), cost()
+    spent = cost()
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({'rows': results, 'touching pairs': pairs, 'cost': spent},
-                                  indent=1))
+    RESULTS.write_text(json.dumps({'rows': results, 'cost': spent}, indent=1))
     print('\n' + table(results))
 
 

@@ -8,7 +8,7 @@ perfect network gives, :func:`as_network` makes of them what a real one gives.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,12 +27,17 @@ HEIGHTS = {PERSON: (1.55, 1.9), CAR: (1.4, 1.6), BUS: (2.8, 3.2), BICYCLE: (1.0,
 
 @dataclass
 class Moment:
-    """One frame: time in s, visible pixels of each object, class and true track of label k."""
+    """
+    One frame: time in s, visible pixels of each object, class and true track of label k.
+
+    `whole_areas` has for each track how many of its pixels were seen if nothing hid it.
+    """
 
     t: float
     labels: np.ndarray
     class_ids: np.ndarray
     track_ids: np.ndarray
+    whole_areas: dict[int, int] = field(default_factory=dict)
 
     @property
     def mask(self) -> np.ndarray:
@@ -72,7 +77,7 @@ def street(seed: int, fps: float, seconds: float = 12, missing: float = 0) -> It
     scene = SyntheticScene(WIDTH, HEIGHT, seed=seed, objects=6)
     for t in times(fps, seconds, missing, seed):
         seen = scene.at(t)
-        yield Moment(t, seen.labels, seen.class_ids, seen.track_ids)
+        yield Moment(t, seen.labels, seen.class_ids, seen.track_ids, scene.whole_areas(t))
 
 
 @lru_cache(maxsize=1)
@@ -203,7 +208,7 @@ def _seen(things: list[_Thing], t: float, place: np.ndarray, heading: float, pit
     """Draw what the camera sees, the far things first."""
     front = np.array([np.cos(heading), np.sin(heading)])
     right = np.array([front[1], -front[0]])
-    drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
+    drawn, whole_areas = np.zeros((HEIGHT, WIDTH), np.uint8), dict[int, int]()
     offsets = np.array([thing.place + t * thing.velocity for thing in things]) - place
     depths = offsets @ front
     for k in np.argsort(-depths).tolist():
@@ -224,12 +229,13 @@ def _seen(things: list[_Thing], t: float, place: np.ndarray, heading: float, pit
         inside = cv2.warpAffine(thing.shape * 255, matrix, (WIDTH, HEIGHT),
                                 flags=cv2.INTER_LINEAR if flags else 0)
         drawn[inside > 127] = k + 1
+        whole_areas[k] = np.count_nonzero(inside > 127)
     present = np.unique(drawn)
     kept = [k for k in present.tolist() if k and things[k - 1].class_id]
     dense = np.zeros(256, np.uint16)
     dense[kept] = np.arange(1, len(kept) + 1)
     return Moment(t, dense[drawn], np.array([things[k - 1].class_id for k in kept], np.uint8),
-                  np.array(kept, np.int64))
+                  np.array(kept, np.int64), {k + 1: area for k, area in whole_areas.items()})
 
 
 def cells(seed: int, fps: float, seconds: float = 12, step: float = 0.15, missing: float = 0

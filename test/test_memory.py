@@ -1,8 +1,12 @@
 from dataclasses import fields
 
+import cv2
 from instseg_ros.core import Instances, segment_instances, SegmentationSettings, Segmenter
-from instseg_ros.core.occlusion import InstanceMemory
-from instseg_ros.core.occlusion.shape_memory import APART_S
+from instseg_ros.core.occlusion import ShapeMemory
+from instseg_ros.core.occlusion.dividing import divided, Division, share_out
+from instseg_ros.core.occlusion.fitting import fit, showing
+from instseg_ros.core.occlusion.memory import GONE_S, SETTLED_FRAMES
+from instseg_ros.core.occlusion.shapes import Laid
 import numpy as np
 import pytest
 
@@ -33,6 +37,26 @@ def same(a, b):
     return all(np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
 
 
+def described(labels):
+    """Return the instances of a label image, all persons."""
+    count, boxes = int(labels.max()), []
+    for k in range(1, count + 1):
+        ys, xs = np.nonzero(labels == k)
+        boxes.append((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+    return Instances(labels, np.full(count, 15, np.uint8), np.bincount(labels.ravel())[1:],
+                     np.full(count, 0.5), np.array(boxes, np.int32), np.ones((count, 5)))
+
+
+def check(found):
+    """Check that labels are dense, and areas and boxes those of the labels."""
+    labels = found.labels
+    assert labels.dtype == np.uint16
+    assert np.array_equal(np.unique(labels[labels > 0]), np.arange(1, len(found) + 1))
+    assert np.array_equal(np.bincount(labels.ravel())[1:], found.areas)
+    assert ((found.scores > 0) & (found.scores <= 1)).all()
+    assert np.array_equal(found.boxes, described(labels).boxes)
+
+
 def test_people_who_pass_each_other_stay_two_while_both_can_be_seen():
     results = run(Segmenter(PLAIN), [passing(i) for i in range(37)])
     alone = [len(segment_instances(passing(i), PLAIN)) for i in range(37)]
@@ -41,46 +65,11 @@ def test_people_who_pass_each_other_stay_two_while_both_can_be_seen():
     assert all(len(results[i]) == 2 for i in melted)
 
 
-def cut_at(instances, row):
-    """Return one instance as the splitter would give it cut in two at that row."""
-    labels = instances.labels.copy()
-    labels[row:][labels[row:] > 0] = 2
-    ys = [np.nonzero(labels == k)[0] for k in (1, 2)]
-    xs = [np.nonzero(labels == k)[1] for k in (1, 2)]
-    boxes = np.array([(x.min(), y.min(), x.max() + 1, y.max() + 1)
-                      for x, y in zip(xs, ys, strict=True)], np.int32)
-    return Instances(labels, np.repeat(instances.class_ids, 2), np.array([len(x) for x in xs]),
-                     np.ones(2), boxes, np.tile(instances.oriented_boxes, (2, 1)))
-
-
-def test_one_who_was_one_is_not_cut_for_a_flicker_but_for_good():
-    memory = InstanceMemory()
-    scenes = [segment_instances(street((60 + 2 * i, 120)), PLAIN) for i in range(24)]
-    for i, scene in enumerate(scenes[:8]):
-        memory.update(scene, i * FRAME_NS)
-    counts = []
-    for i, scene in enumerate(scenes[8:], 8):
-        result = memory.update(cut_at(scene, 90), i * FRAME_NS)
-        assert np.array_equal(result.labels > 0, scene.labels > 0)
-        counts.append(len(result))
-    flicker = round(APART_S * 1e9) // FRAME_NS
-    assert counts == [1] * flicker + [2] * (16 - flicker)
-    # Somebody who was never seen as one is left as the splitter cut them.
-    memory.reset()
-    assert [len(memory.update(cut_at(s, 90), i * FRAME_NS)) for i, s in enumerate(scenes)] \
-        == [2] * 24
-
-
 def test_the_parts_are_the_blob_and_well_described():
     for i, result in enumerate(run(Segmenter(PLAIN), [passing(i) for i in range(37)])):
-        labels = result.labels
-        assert labels.dtype == np.uint16
-        assert np.array_equal(labels > 0, passing(i) > 0)
-        assert np.array_equal(np.unique(labels[labels > 0]), np.arange(1, len(result) + 1))
-        assert np.array_equal(np.bincount(labels.ravel())[1:], result.areas)
-        for k, (x0, y0, x1, y1) in enumerate(result.boxes.tolist(), 1):
-            ys, xs = np.nonzero(labels == k)
-            assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (x0, y0, x1, y1)
+        assert np.array_equal(result.labels > 0, passing(i) > 0)
+        check(result)
+        assert (result.oriented_boxes[:, 2] >= result.oriented_boxes[:, 3]).all()
 
 
 def test_off_means_exactly_the_single_frame_result():
@@ -129,15 +118,6 @@ def test_touching_classes_never_share_an_instance():
         assert len(result) <= len(segment_instances(mask, PLAIN))
 
 
-def test_who_passes_behind_a_post_stays_one():
-    masks = [street((30 + 4 * i, 120)) for i in range(40)]
-    for mask in masks:
-        mask[:, 118:120] = 0
-    alone = [len(segment_instances(mask, PLAIN)) for mask in masks]
-    assert alone.count(2) >= 3
-    assert all(len(r) == 1 for r in run(Segmenter(PLAIN), masks))
-
-
 def test_two_who_were_seen_as_one_are_two_once_they_part():
     masks = [street((100 - 3 * max(0, i - 5), 120), (118 + 3 * max(0, i - 5), 126))
              for i in range(14)]
@@ -165,3 +145,135 @@ def test_empty_masks_are_fine():
     segmenter = Segmenter(PLAIN)
     empty = np.zeros((160, 240), np.uint8)
     assert [len(r) for r in run(segmenter, [empty, passing(0), empty, empty])] == [0, 2, 0, 0]
+
+
+def melted(i):
+    return len(segment_instances(passing(i), PLAIN)) == 1 and abs(2 * (i - 18) * 5) >= 10
+
+
+def test_they_must_have_been_seen_apart_often_enough():
+    first = next(i for i in range(37) if melted(i))
+    for frames in range(1, 6):
+        segmenter = Segmenter(PLAIN)
+        for i in range(first - frames, first):
+            segmenter.update(passing(i), i * FRAME_NS)
+        found = segmenter.update(passing(first), first * FRAME_NS)
+        assert len(found) == (2 if frames >= SETTLED_FRAMES else 1)
+
+
+def test_who_touches_from_the_start_is_not_seen_apart():
+    """The splitter may cut wrongly: what touches another one is no object that was seen apart."""
+    memory, labels = ShapeMemory(), np.zeros((160, 240), np.uint16)
+    labels[40:120, 60:90], labels[40:120, 90:120] = 1, 2
+    two, one = described(labels), described((labels > 0).astype(np.uint16))
+    for i in range(8):
+        assert memory.update(two, i * FRAME_NS) is two
+    assert memory.update(one, 8 * FRAME_NS) is one
+
+
+def test_a_camera_that_turns_and_comes_nearer():
+    """Everything moves, and grows by 2 % a frame: forecasts and shapes grow too."""
+    def seen(i):
+        matrix = np.array([[1.02**i, 0, 3 * i], [0, 1.02**i, -0.5 * i]])
+        return cv2.warpAffine(passing(i), matrix, (560, 340), flags=cv2.INTER_NEAREST)
+
+    masks = [seen(i) for i in range(30)]
+    counts = [len(r) for r in run(Segmenter(PLAIN), masks)]
+    ones = [i for i in range(30) if len(segment_instances(masks[i], PLAIN)) == 1
+            and abs(2 * (i - 18) * 5) >= 20]
+    assert ones and all(counts[i] == 2 for i in ones)
+
+
+def test_a_late_frame_is_divided_and_changes_nothing():
+    first = next(i for i in range(37) if melted(i))
+    plain, shaken = Segmenter(PLAIN), Segmenter(PLAIN)
+    for i in range(37):
+        expected = plain.update(passing(i), i * FRAME_NS)
+        assert same(shaken.update(passing(i), i * FRAME_NS), expected)
+        late = shaken.update(passing(max(i - 1, 0)), (i - 1) * FRAME_NS if i else 0)
+        if i == first + 1:
+            assert len(late) == 2
+
+
+def test_who_changes_class_is_another_object():
+    segmenter, kinds = Segmenter(PLAIN), (15, 7)
+    for i in range(40):
+        mask = street((60 + 3 * min(i, 12), 120, kinds[i >= 8]), (150 - 3 * min(i, 12), 126))
+        found = segmenter.update(mask, i * FRAME_NS)
+        assert same(found, segment_instances(mask, PLAIN)) or i < 8
+
+
+def test_parts_below_the_size_threshold_are_not_cut_off():
+    first, smallest = next(i for i in range(37) if melted(i)), 1
+    for count in (2, 1):
+        memory = ShapeMemory()
+        for i in range(first + 1):
+            found = memory.update(segment_instances(passing(i), PLAIN), i * FRAME_NS, smallest)
+        assert len(found) == count
+        smallest = int(found.areas.min()) + 1
+
+
+def test_several_pieces_of_two_objects_become_two():
+    memory = ShapeMemory()
+    first = next(i for i in range(37) if melted(i))
+    for i in range(first):
+        memory.update(segment_instances(passing(i), PLAIN), i * FRAME_NS)
+    one = segment_instances(passing(first), PLAIN)
+    labels = one.labels.copy()
+    labels[90:][labels[90:] > 0] = 2
+    labels[92:94][labels[92:94] > 0] = 3
+    found = memory.update(described(labels), first * FRAME_NS)
+    assert len(found) == 2
+    assert np.array_equal(found.labels > 0, one.labels > 0)
+    check(found)
+
+
+def test_who_is_hidden_is_remembered_longer_than_who_is_gone():
+    """Both stand still at the meeting, one behind the other, before they walk on."""
+    wait = round(GONE_S * 1e9 / FRAME_NS) + 5
+    masks = [passing(min(i, 18)) for i in range(19 + wait)] + [passing(i) for i in range(19, 24)]
+    assert len(run(Segmenter(PLAIN), masks)[-1]) == 2
+
+
+def test_divided_reuses_labels_and_keeps_them_dense():
+    labels = np.zeros((20, 60), np.uint16)
+    labels[2:18, 2:12], labels[2:18, 20:30], labels[2:18, 40:58] = 1, 2, 3
+    found = described(labels)
+    assert divided(found, []) is found
+    left, right = np.zeros((20, 60), bool), np.zeros((20, 60), bool)
+    left[2:18, 40:48], right[2:18, 48:58] = True, True
+    more = divided(found, [Division([2], (0, 0), [left, right])])
+    assert more.areas.tolist() == [160, 160, 128, 160]
+    assert more.boxes[2:].tolist() == [[40, 2, 48, 18], [48, 2, 58, 18]]
+    check(more)
+    fewer = divided(found, [Division([0, 1], (0, 0), [(labels == 1) | (labels == 2)])])
+    assert fewer.areas.tolist() == [320, 288]
+    check(fewer)
+    assert np.array_equal(found.labels, labels)
+
+
+def test_every_pixel_goes_to_the_cover_in_front_or_to_the_nearest():
+    blob = np.ones((1, 8), bool)
+    front, back = np.zeros((1, 8), np.uint8), np.zeros((1, 8), np.uint8)
+    front[0, 2:4], back[0, 3:5] = 1, 1
+    parts = share_out(blob, [front, back])
+    assert np.array_equal(parts[0][0], [1, 1, 1, 1, 0, 0, 0, 0])
+    assert np.array_equal(parts[1], ~parts[0])
+
+
+def test_shapes_are_fitted_beside_each_other():
+    worth = np.full((12, 30), -1, np.float32)
+    worth[2:10, 5:21] = 1
+    square = np.ones((8, 8), np.uint8)
+    assert fit(worth, [Laid(square, 6, 3), Laid(square, 11, 1)], [3, 3]) == [(-1, -1), (2, 1)]
+
+
+def test_who_explains_nothing_of_its_own_does_not_show():
+    worth = np.full((12, 30), -1, np.float32)
+    worth[2:10, 5:15] = 1
+    large, small = Laid(np.ones((8, 10), np.uint8), 5, 2), Laid(np.ones((6, 5), np.uint8), 7, 3)
+    covers = [one.cover(worth.shape) for one in (large, small)]
+    assert showing(worth, covers, [80, 30], [True, True]) == [0]
+    worth[3:9, 15:19] = 1
+    covers[1] = Laid(small.mask, 14, 3).cover(worth.shape)
+    assert showing(worth, covers, [80, 30], [True, True]) == [0, 1]

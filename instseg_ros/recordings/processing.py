@@ -34,11 +34,10 @@ from .timeline import Item, MaskTimeline, Timeline
 from .writer import aside, BagWriter, offered_qos
 from ..cameras import CameraSettings
 from ..cameras.networks import load_labels
-from ..core import Instances, SegmentationSettings, Tracker, TrackingSettings
+from ..core import Instances, SegmentationSettings, Segmenter, Tracker, TrackingSettings
 from ..core.class_names import VOC_NAMES
 from ..core.drawing import OverlaySettings
 from ..core.ground import GroundSettings
-from ..core.occlusion import InstanceMemory
 from ..core.scene import SceneSettings
 from ..errors import RecordingError
 from ..messages import topics
@@ -234,7 +233,7 @@ class _Run:
             DETECTIONS, INSTANCE_MASK + '/compressed', TRACKS, OVERLAY + '/compressed',
             *self._types)}
         self._copied: list[str] = []
-        self._memory = InstanceMemory()
+        self._segmenter = Segmenter(options.segmentation, self.names or VOC_NAMES)
         self._tracker = Tracker(options.tracking)
         self._tracker.follow(options.segmentation)
         window_ns = round(1e9 * options.reorder_window)
@@ -428,13 +427,9 @@ class _Run:
         # Results are in the order of their stamps, whenever their masks were recorded.
         late = 0 < self._time_ns - item.time_ns < _OVERTAKEN_NS
         self._time_ns = time_ns = self._time_ns if late else item.time_ns
-        instances = alone = split.packed.unpack()
-        settings = self._options.segmentation
+        alone = split.packed.unpack()
+        instances = self._segmenter.remember(alone, stamp_ns)
         described: Described | Future[Described] = split.described
-        if settings.memory:
-            # With the worker's half, what :class:`Segmenter` returns.
-            instances = self._memory.update(
-                alone, stamp_ns, settings.smallest_area(alone.labels.shape))
         if instances is not alone:
             described = workers.submit(describe, Packed(instances), split.header,
                                        self._options.coco is not None)

@@ -1,5 +1,6 @@
 """Occlusion: objects that were seen apart stay apart when their masks melt into one."""
 
-from .shape_memory import InstanceMemory, Segmenter
+from .memory import ShapeMemory
+from .segmenter import Segmenter
 
-__all__ = ['InstanceMemory', 'Segmenter']
+__all__ = ['Segmenter', 'ShapeMemory']
