@@ -21,7 +21,7 @@ TREMBLE = 0.12       # object sizes: deviation of the edge that fits best
 STAYS = 0.4          # mask IoU of what is where it was expected
 REACH = 0.25         # of the frame's longer side: how far a pushed camera shifts everything
 AGREE = 0.15         # object sizes: how far an object may be off a camera's motion that it follows
-NOTABLE = 0.1        # object sizes: the least motion of a camera that is told from noise
+NOTABLE = 0.05       # object sizes: the least motion of a camera that is told from noise
 SAME_SIZE = 1.5      # times the area, or less, of objects that may vote for a shift
 
 
@@ -215,13 +215,13 @@ def camera_shift(table: TrackTable, seen: Measurement, iou: Table,
 
 
 def camera_motion(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]
-                  ) -> npt.NDArray[np.float64]:
+                  ) -> tuple[float, npt.NDArray[np.float64]] | None:
     """
-    Return what the camera did since the last frame, beyond the forecast: scale, x, y, (3,).
+    Return the scale and the shift, (2,), that a camera gave everything beyond the forecast.
 
-    Driving lets everything grow, turning shifts it. A similarity that most of the boxes follow
-    (RANSAC); 1, 0, 0 when there is none, and when it is no larger than noise. Its rotation is
-    left out: robots do not roll, and few objects say little about it.
+    Driving lets everything grow, turning shifts it: a similarity that most of the boxes follow
+    (RANSAC). None when there is none, or when it is no larger than noise. Its rotation is left
+    out: robots do not roll, and few objects say little about it.
 
     Parameters
     ----------
@@ -229,23 +229,22 @@ def camera_motion(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float6
         Boxes of the same objects: their forecasts, and where they are.
 
     """
-    none = np.array([1.0, 0, 0])
     if len(seen) < 4:
-        return none
+        return None
     before, after = ((b[:, :2] + b[:, 2:]) / 2 for b in (expected, seen))
     size = float(np.median(kalman.sizes(seen)))
     jump = np.median(np.linalg.norm(after - before, axis=1))
     if jump < NOTABLE * size:
-        return none
+        return None
     matrix, follows = cv2.estimateAffinePartial2D(
         before, after, method=cv2.RANSAC, ransacReprojThreshold=max(1.0, AGREE * size),
         maxIters=200)
     if matrix is None or follows.sum() < max(4, 0.6 * len(seen)):
-        return none
+        return None
     who, scale = follows.ravel() > 0, float(matrix[0, 0])
     shift = after[who].mean(axis=0) - scale * before[who].mean(axis=0)
     rest = np.median(np.linalg.norm(scale * before + shift - after, axis=1))
-    return np.array([scale, *shift]) if rest < 0.5 * jump else none
+    return (scale, shift) if rest < 0.5 * jump else None
 
 
 def common_shift(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64],

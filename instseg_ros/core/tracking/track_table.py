@@ -111,10 +111,24 @@ class TrackTable:
         self.state, self.covariance = kalman.predict(self.state, self.covariance, dt)
         self.unseen_s, self.age_s = self.unseen_s + dt, self.age_s + dt
 
-    def carry(self, rows: npt.NDArray[np.bool_], motion: npt.NDArray[np.float64]) -> None:
-        """Move and scale some tracks, (T,) bool, by a camera's motion, (scale, x, y)."""
-        scale, shift = motion[0], motion[1:]
+    def carry(self, rows: npt.NDArray[np.bool_], scale: float, shift: npt.NDArray[np.float64],
+              faster: npt.NDArray[np.float64]) -> None:
+        """
+        Move some tracks, (T,) bool, as the camera moved everything.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (T,), bool
+        scale : float
+            What positions and sizes are multiplied with.
+        shift : ndarray of shape (2,), float64
+            By how much positions change then, in pixels.
+        faster : ndarray of shape (2,), float64
+            By how much everything is faster than it was thought to be, in px / s.
+
+        """
         self.state[rows, :, 0] = scale * self.state[rows, :, 0] + shift
+        self.state[rows, :, 1] += faster
         self.state[rows, :, 2] *= scale
 
     def correct(self, rows: npt.NDArray[np.intp], seen: Measurement,

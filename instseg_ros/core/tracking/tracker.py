@@ -28,6 +28,8 @@ class Association:
     clear: float = 0.75          # affinity of a pair that is made before any other
     touch: float = 0.02          # mask IoU without which no pair is clear
     other_class: float = 0.4     # mask IoU from which on a network may have changed its mind
+    inside: float = 0.6          # share of a mask inside an instance that says: it is in there
+    merged: float = 1.25         # times its area: an instance that is several objects
     emerging: float = 0.7        # times the affinity of a strip that comes out from behind something
     hidden: float = 0.7          # share of the whole that showed last: less was going behind it
     fragment_s: float = 0.5      # s that what lies in a followed object waits for an id
@@ -163,8 +165,8 @@ class Tracker:
         self._shape, self._stamp_ns = seen.labels.shape, stamp_ns
         table = self._table
         table.predict(dt)
-        rows, columns = self._associate(table, seen, dt)
-        columns = self._correct(table, seen, rows, columns)
+        inside, rows, columns = self._associate(table, seen, dt)
+        columns = self._correct(table, seen, inside, rows, columns)
         kept = self._survivors(table, rows)
         ids = self._renew(table, seen, kept, rows, columns)
         self._tolerant_frames = max(0, self._tolerant_frames - 1)
@@ -189,13 +191,14 @@ class Tracker:
         """Return the ids of a frame that came late; the tracks stay as they are."""
         past = self._table.kept(np.ones(len(self._table), bool))
         past.predict(dt)
-        rows, columns = self._associate(past, seen, dt)
+        _, rows, columns = self._associate(past, seen, dt)
         ids = np.zeros(len(seen.areas), np.int64)
         ids[columns] = past.ids[rows]
         return ids
 
-    def _associate(self, table: TrackTable, seen: Measurement, dt: float) -> tuple[Rows, Rows]:
-        """Return the pairs: rows of tracks and columns of instances."""
+    def _associate(self, table: TrackTable, seen: Measurement, dt: float
+                   ) -> tuple[Table, Rows, Rows]:
+        """Return the share of tracks inside instances, and the pairs: rows and columns."""
         visible = table.unseen_s <= dt
         confirmed = table.ids > 0
         iou, inside = mask_overlap(table, seen)
@@ -218,8 +221,8 @@ class Tracker:
         # Networks change their mind about a class (bus, car) more often than objects leap.
         near = np.where(same, box, np.where(iou >= RULES.other_class, 0.5 * iou, 0))
         least = max(self.settings.min_overlap, 1e-6)
-        return in_stages(((confirmed & visible, clear, max(RULES.clear, least)),
-                          (confirmed, near, least), (~confirmed, near, least)))
+        return inside, *in_stages(((confirmed & visible, clear, max(RULES.clear, least)),
+                                   (confirmed, near, least), (~confirmed, near, least)))
 
     def _box_affinity(self, table: TrackTable, seen: Measurement, coasting: npt.NDArray[np.bool_]
                       ) -> Table:
@@ -238,19 +241,28 @@ class Tracker:
         affinity[rows] *= np.sqrt(area_ratio(table.areas_now[rows], seen.areas))
         return affinity
 
-    def _correct(self, table: TrackTable, seen: Measurement, rows: Rows, columns: Rows) -> Rows:
+    def _correct(self, table: TrackTable, seen: Measurement, inside: Table, rows: Rows,
+                 columns: Rows) -> Rows:
         """Update the paired tracks; return the instance that shows the id of each."""
+        confirmed = table.ids > 0
         columns, fragment = fragments(table, seen, rows, columns)
         # A leg behind a lamp post is no new object.
         waits = fragment[columns] & (table.age_s[rows] < RULES.fragment_s)
-        table.hits[rows[(table.ids[rows] > 0) | ~waits]] += 1
+        table.hits[rows[confirmed[rows] | ~waits]] += 1
         table.unseen_s[rows] = 0
-        confirmed = table.ids > 0
-        plain = confirmed[rows] & ~seen.cut[columns].any(axis=1)
-        table.carry(confirmed & (table.unseen_s > 0), camera_motion(
-            table.seen_boxes_now[rows[plain]], seen.boxes[columns[plain]]))
-        table.correct(rows, seen, columns,
-                      edge_doubt(table.boxes[rows], table.covariance[rows], seen, columns))
+        # A merged instance says where none of its objects is: they go on as forecast.
+        lies_in = (inside >= RULES.inside) & confirmed[:, None]
+        merged = (lies_in[:, columns].sum(axis=0) >= 2) \
+            & (seen.areas[columns] > RULES.merged * table.areas_now[rows])
+        r, c = rows[~merged], columns[~merged]
+        doubt = edge_doubt(table.boxes[r], table.covariance[r], seen, c)
+        plain = confirmed[r] & ~seen.cut[c].any(axis=1)
+        motion = camera_motion(table.seen_boxes_now[r[plain]], seen.boxes[c[plain]])
+        before = table.state[r[plain], :, 1]
+        table.correct(r, seen, c, doubt)
+        if motion is not None:
+            faster = np.median(table.state[r[plain], :, 1] - before, axis=0)
+            table.carry(confirmed & (table.unseen_s > 0), *motion, faster)
         return columns
 
     def _survivors(self, table: TrackTable, rows: Rows) -> npt.NDArray[np.bool_]:
