@@ -456,3 +456,18 @@ def test_who_shows_more_than_was_known_is_larger_at_once():
     state, covariance = kalman.predict(state, covariance, 0.1)
     state, _ = kalman.correct(state, covariance, np.array([[20, 10, 60, 90.0]]), np.ones((1, 4)))
     assert np.allclose(kalman.boxes_of(state), [[20, 10, 60, 90]], atol=5)
+
+
+def test_who_turns_back_behind_a_kiosk_keeps_the_id():
+    places = [*range(10, 78, 4), *(78 + 4 * k for k in (1, 2, 3, 3, 2, 1)), *range(78, 30, -4)]
+    tracker = Tracker(TrackingSettings())
+    ids = run(tracker, passing(places, (90, 160)), step=100_000_000)
+    assert {i for frame in ids for i in frame} == {1}
+
+
+def test_a_blob_of_two_says_where_neither_is():
+    tracker = Tracker(TrackingSettings())
+    run(tracker, [seen((40, 20, 20, 40), (64, 20, 20, 40))] * 4 + [seen((40, 20, 44, 40))] * 2)
+    boxes = tracker.tracks().boxes
+    assert np.allclose(boxes[np.argsort(boxes[:, 0])], [[40, 20, 60, 60], [64, 20, 84, 60]],
+                       atol=1)
