@@ -471,3 +471,24 @@ def test_a_blob_of_two_says_where_neither_is():
     boxes = tracker.tracks().boxes
     assert np.allclose(boxes[np.argsort(boxes[:, 0])], [[40, 20, 60, 60], [64, 20, 84, 60]],
                        atol=1)
+
+
+def test_an_object_and_its_fragments_are_no_larger_than_it_was():
+    table = TrackTable.begun(Measurement.of(seen((50, 20, 60, 40))), np.arange(1))
+    table.ids[:] = 1
+    found = seen((50, 20, 48, 40), (100, 20, 10, 18))
+    main = np.flatnonzero(found.boxes[:, 0] == 50)
+    for area, expected in ((2400, True), (1500, False)):
+        table.areas[:] = area
+        assert fragments(table, Measurement.of(found), np.array([0]), main)[1].any() == expected
+
+
+def test_what_the_camera_does_moves_scales_and_speeds_up():
+    table = TrackTable.begun(Measurement.of(seen((50, 20, 60, 40), (120, 20, 30, 30))),
+                             np.arange(2))
+    before = table.state.copy()
+    table.carry(np.array([True, False]), 1.1, np.array([3.0, -2]), np.array([5.0, 0]))
+    assert np.array_equal(table.state[1], before[1])
+    assert np.allclose(table.state[0, :, 0], 1.1 * before[0, :, 0] + (3, -2))
+    assert np.allclose(table.state[0, :, 1], before[0, :, 1] + (5, 0))
+    assert np.allclose(table.state[0, :, 2], 1.1 * before[0, :, 2])

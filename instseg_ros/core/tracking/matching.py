@@ -109,6 +109,7 @@ def emergence(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64], 
     expected : ndarray of shape (T, 4), float64
         Boxes of the whole objects.
     seen : ndarray of shape (N, 4), float64
+        Boxes of what shows.
     margin : float
         By which the expected boxes grow for the share, in their sizes.
     spread : ndarray of shape (T, 4), float64

@@ -114,11 +114,12 @@ class TrackTable:
     def carry(self, rows: npt.NDArray[np.bool_], scale: float, shift: npt.NDArray[np.float64],
               faster: npt.NDArray[np.float64]) -> None:
         """
-        Move some tracks, (T,) bool, as the camera moved everything.
+        Move some tracks as the camera moved everything.
 
         Parameters
         ----------
         rows : ndarray of shape (T,), bool
+            Which tracks.
         scale : float
             What positions and sizes are multiplied with.
         shift : ndarray of shape (2,), float64

@@ -30,7 +30,7 @@ class Association:
     other_class: float = 0.4     # mask IoU from which on a network may have changed its mind
     inside: float = 0.6          # share of a mask inside an instance that says: it is in there
     merged: float = 1.25         # times its area: an instance that is several objects
-    emerging: float = 0.7        # times the affinity of a strip that comes out from behind something
+    emerging: float = 0.7        # times the affinity of a strip that comes out
     hidden: float = 0.7          # share of the whole that showed last: less was going behind it
     fragment_s: float = 0.5      # s that what lies in a followed object waits for an id
 
@@ -67,8 +67,8 @@ class Tracker:
     itself: clear pairs by mask and edges; then all confirmed tracks, also those that coast, by the
     overlap of buffered boxes; candidates for new tracks last.
 
-    Of several tracks inside one instance, which the splitter did not cut, one is seen and the others
-    coast until they part, so that ids survive the crossing.
+    Of several tracks inside one instance, which the splitter did not cut, one is seen and the
+    others coast until they part, so that ids survive the crossing.
 
     Parameters
     ----------
