@@ -4,7 +4,8 @@ Ids of the tracker against those of others, on the same detections.
 ``python benchmarks/tracking.py [--rows TEXT] [--choose]`` needs ``trackeval`` and ``motmetrics``
 (for its data). Peers live in environments of their own in ``benchmarks/.venvs``;
 ``--install-peers`` makes them. Every scene has seeds to choose settings on (``--choose``) and
-others, which are printed and written to ``results/tracking.json``.
+others, which are printed. Each row of these replaces its row in ``results/tracking.json``, so
+that a long run may be made in parts; ``--table`` prints the table of what is there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 from collections.abc import Callable, Iterable, Iterator
 import csv
 from dataclasses import dataclass
+from functools import lru_cache
 import json
 from pathlib import Path
 import subprocess
@@ -38,7 +40,7 @@ SHARED = HERE.parent.parent / 'shared' / 'data'
 PHOTOS = SHARED / 'masks' / 'coco_voc20'
 RESULTS = HERE / 'results' / 'tracking.json'
 REQUIREMENTS = {'modlib': 'modlib==1.5.0', 'trackers': 'trackers==2.6.1'}
-REPORTED, CHOSEN_ON = range(4), range(10, 14)   # seeds
+REPORTED, CHOSEN_ON = range(20, 24), range(10, 14)   # seeds
 TRUTH_PIXELS = 150   # an object of which less is seen is not asked for
 
 
@@ -185,13 +187,20 @@ def detected(moments: Callable[[int, float], Iterator[Moment]], fps: float, sour
     for seed in seeds:
         sequence, segment = Sequence(f'{seed}', fps, (640, 480), [], [], []), segmenter(source,
                                                                                         seed)
-        for moment in moments(seed, fps):
+        for moment in drawn(moments, seed, fps):
             found = segment(moment)
             sequence.stamps.append(round(moment.t * 1e9))
             sequence.detections.append(found)
             sequence.truth.append(mask_truth(moment, found))
         sequences.append(sequence)
     return sequences
+
+
+@lru_cache(maxsize=len(REPORTED))
+def drawn(moments: Callable[[int, float], Iterator[Moment]], seed: int, fps: float
+          ) -> list[Moment]:
+    """Return a scene, which takes longer to draw than to follow, for all sources in turn."""
+    return list(moments(seed, fps))
 
 
 def drive(seed: int, fps: float) -> Iterator[Moment]:
@@ -412,27 +421,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rows', default='', help='only rows whose title contains this text')
     parser.add_argument('--choose', action='store_true', help='the seeds to choose settings on')
-    parser.add_argument('--no-peers', action='store_true')
+    parser.add_argument('--no-peers', action='store_true', help='writes no results')
     parser.add_argument('--install-peers', action='store_true')
+    parser.add_argument('--table', action='store_true', help='only print the table for the docs')
     options = parser.parse_args()
+    if options.table:
+        print(table(json.loads(RESULTS.read_text())['rows']))
+        return
     if options.install_peers:
         install(REQUIREMENTS)
     warnings.simplefilter('ignore')
     peers = () if options.no_peers else tuple(PEERS)
-    results = {}
+    written = not (options.choose or options.no_peers)
     for title, make in rows(CHOSEN_ON if options.choose else REPORTED):
-        if options.rows in title:
-            sequences = make()
-            if not sequences:
-                print(f'\n{title}: skipped, the data is not here')
-            else:
-                results[title] = compared(title, sequences, peers)
-    if options.rows or options.choose:
-        return
-    spent = cost()
+        if options.rows not in title:
+            continue
+        sequences = make()
+        if not sequences:
+            print(f'\n{title}: skipped, the data is not here')
+            continue
+        row = compared(title, sequences, peers)
+        if written:
+            write('rows', {title: row})
+    for title, measure in (('touching pairs', lambda: touching_pairs(REPORTED, 12)),
+                           ('cost', cost)):
+        if options.rows in title and written:
+            write(title, measure())
+
+
+def write(part: str, figures: dict[str, dict]) -> None:
+    """Put figures in the place of earlier ones in the file of results, in the order of rows."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known = results.get(part, {}) | figures
+    order = [title for title, _ in rows(REPORTED)] if part == 'rows' else list(figures)
+    results[part] = {title: known[title] for title in order if title in known}
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({'rows': results, 'cost': spent}, indent=1))
-    print('\n' + table(results))
+    RESULTS.write_text(json.dumps(results, indent=1) + '\n')
 
 
 if __name__ == '__main__':

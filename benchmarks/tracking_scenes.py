@@ -305,7 +305,7 @@ def with_gaps(moments: Iterator[Moment], seed: int, rate: float = 0.012) -> Iter
             left = unseen.get(track, 0) - 1
             if left < 0 and dice.random() < rate:
                 left = int(dice.integers(0, 20))
-            unseen[track] = max(left + 1, 0) if left >= 0 else 0
+            unseen[track] = max(left, 0)
             gone[k] = left >= 0
         yield moment.without(gone)
 

@@ -4,8 +4,11 @@ from instseg_ros.core import Instances, segment_instances, SegmentationSettings
 from instseg_ros.core import Tracker, TrackingSettings
 from instseg_ros.core.tracking import kalman
 from instseg_ros.core.tracking.footprints import contacts, Footprints
-from instseg_ros.core.tracking.matching import assign, buffered_iou, common_shift
+from instseg_ros.core.tracking.fragments import fragments
+from instseg_ros.core.tracking.matching import (assign, buffered_iou, camera_motion, common_shift,
+                                                emergence)
 from instseg_ros.core.tracking.measurement import edge_doubt, Measurement
+from instseg_ros.core.tracking.track_table import TrackTable
 import numpy as np
 import pytest
 
@@ -349,3 +352,143 @@ def test_who_grows_as_the_camera_nears_keeps_the_id():
     tracker = Tracker(TrackingSettings())
     scenes = [seen((100 - s // 2, 60 - s // 2, s, s)) for s in (16, 20, 25, 31, 39, 49, 61, 76)]
     assert run(tracker, scenes, step=100_000_000) == [[1]] * 8
+
+
+def passing(places, wall, size=(24, 60), shape=(120, 240)):
+    """Return frames in which a box goes from place to place behind a wall (x0, x1)."""
+    frames = []
+    for x in places:
+        mask = drawn((x, 30, *size), shape=shape)
+        mask[:, wall[0]:wall[1]] = 0
+        frames.append(segment_instances(mask, EVERYTHING))
+    return frames
+
+
+def test_who_walks_behind_a_kiosk_comes_out_with_the_same_id():
+    tracker = Tracker(TrackingSettings())
+    ids = run(tracker, passing(range(10, 200, 6), (90, 130)), step=100_000_000)
+    assert {i for frame in ids for i in frame} == {1}
+    assert sum(not frame for frame in ids) >= 2
+
+
+def test_the_largest_part_has_the_id():
+    tracker = Tracker(TrackingSettings())
+    for i, frame in enumerate(passing(range(10, 150, 8), (96, 102), size=(60, 30))):
+        ids = tracker.update(frame, i * FRAME_NS)
+        assert ids[frame.areas.argmax()] == 1
+        assert len(frame) == 1 or frame.areas[1] != frame.areas[0]
+
+
+def test_what_stays_in_a_followed_object_has_an_id_in_the_end():
+    tracker = Tracker(TrackingSettings())
+    whole, halves = seen((50, 20, 60, 40)), seen((50, 20, 32, 40), (84, 20, 26, 40))
+    ids = run(tracker, [whole] * 4 + [halves] * 20)
+    assert [frame[1] for frame in ids[4:13]] == [0] * 9
+    assert ids[-1] == [1, 2]
+
+
+def test_fragments_have_room_in_their_object_and_its_class():
+    whole = Measurement.of(seen((50, 20, 60, 40)))
+    table = TrackTable.begun(whole, np.arange(1))
+    table.ids[:] = 1
+    for other, expected in (((84, 20, 26, 40), True), ((84, 20, 26, 40, 7), False),
+                            ((100, 20, 26, 40), False), ((66, 66, 26, 40), False)):
+        found = seen((50, 20, 32, 40), other)
+        main = np.flatnonzero(found.boxes[:, 0] == 50)
+        fragment = fragments(table, Measurement.of(found), np.array([0]), main)[1]
+        assert not fragment[main].any()
+        assert fragment.any() == expected
+
+
+def test_who_returns_is_about_as_large_as_before():
+    tracker = Tracker(TrackingSettings(confirm_frames=1))
+    ids = run(tracker, [seen((50, 20, 40, 40))] * 5 + [seen()] * 3
+              + [seen((66, 36, 16, 16))] + [seen((50, 20, 40, 40))])
+    assert ids[-2:] == [[2], [1]]
+
+
+def test_a_strip_that_comes_out_matches_the_whole():
+    whole, strip = np.array([[20, 10, 60, 90.0]]), np.array([[62, 12, 70, 88.0]])
+    nothing, some = np.zeros((1, 4)), np.full((1, 4), 12.0)
+    assert emergence(whole, strip, 0.3, nothing)[0, 0] == pytest.approx(76 / 80)
+    assert emergence(whole, strip + (20, 0, 20, 0), 0.3, nothing)[0, 0] == 0
+    assert emergence(whole, strip + (20, 0, 20, 0), 0.3, some)[0, 0] > 0.2
+    assert emergence(whole, np.array([[62, 12, 70, 20.0]]), 0.3, nothing)[0, 0] < 0.15
+
+
+def test_a_camera_that_drives_and_turns_is_told_from_people_who_walk():
+    dice = np.random.default_rng(3)
+    centres = dice.uniform((40, 40), (600, 440), (9, 2))
+    boxes = np.concatenate([centres - (15, 30), centres + (15, 30)], axis=1)
+    after = 1.1 * centres + (14, -9)
+    after[0] += (60, 10)                       # one walks
+    moved = np.concatenate([after - (16.5, 33), after + (16.5, 33)], axis=1)
+    scale, shift = camera_motion(boxes, moved)
+    assert scale == pytest.approx(1.1, abs=0.002)
+    assert np.allclose(shift, (14, -9), atol=0.5)
+    assert camera_motion(boxes[:3], moved[:3]) is None
+    assert camera_motion(boxes, boxes + 0.5) is None
+    assert camera_motion(boxes, boxes + np.tile(dice.normal(0, 30, (9, 2)), 2)) is None
+
+
+def test_who_is_hidden_while_the_camera_turns_keeps_the_id():
+    around = [(30, 20, 20, 30), (90, 80, 20, 30), (150, 20, 20, 30), (210, 80, 20, 30)]
+    turn = np.concatenate([np.zeros(6), np.arange(1, 10) * 8])
+    tracker, ids = Tracker(TrackingSettings()), []
+    for i, x in enumerate(turn):
+        hidden = 6 <= i < len(turn) - 1
+        shown = [*around, *([] if hidden else [(120, 50, 14, 26)])]
+        frame = seen(*shown, shape=(120, 340), shift=(x, 0))
+        ids.append(by_place(frame, tracker.update(frame, i * 100_000_000)))
+    assert ids[-1] == ids[3]
+
+
+def test_however_little_shows_it_says_no_more_than_the_whole():
+    state, covariance = kalman.begin(np.array([[20, 10, 60, 90.0]]))
+    free = np.where([0, 0, 1, 0], 1, kalman.UNSEEN)[None]
+    boxes = np.array([[20, 10, 64, 90.0]]), np.array([[60, 10, 64, 14.0]])
+    whole, strip = (kalman.correct(state, covariance, box, free)[0] for box in boxes)
+    assert strip[0, 0, 0] == pytest.approx(whole[0, 0, 0], abs=0.3)
+
+
+def test_who_shows_more_than_was_known_is_larger_at_once():
+    state, covariance = kalman.begin(np.array([[20, 10, 28, 90.0]]))
+    state, covariance = kalman.predict(state, covariance, 0.1)
+    state, _ = kalman.correct(state, covariance, np.array([[20, 10, 60, 90.0]]), np.ones((1, 4)))
+    assert np.allclose(kalman.boxes_of(state), [[20, 10, 60, 90]], atol=5)
+
+
+def test_who_turns_back_behind_a_kiosk_keeps_the_id():
+    places = [*range(10, 78, 4), *(78 + 4 * k for k in (1, 2, 3, 3, 2, 1)), *range(78, 30, -4)]
+    tracker = Tracker(TrackingSettings())
+    ids = run(tracker, passing(places, (90, 160)), step=100_000_000)
+    assert {i for frame in ids for i in frame} == {1}
+
+
+def test_a_blob_of_two_says_where_neither_is():
+    tracker = Tracker(TrackingSettings())
+    run(tracker, [seen((40, 20, 20, 40), (64, 20, 20, 40))] * 4 + [seen((40, 20, 44, 40))] * 2)
+    boxes = tracker.tracks().boxes
+    assert np.allclose(boxes[np.argsort(boxes[:, 0])], [[40, 20, 60, 60], [64, 20, 84, 60]],
+                       atol=1)
+
+
+def test_an_object_and_its_fragments_are_no_larger_than_it_was():
+    table = TrackTable.begun(Measurement.of(seen((50, 20, 60, 40))), np.arange(1))
+    table.ids[:] = 1
+    found = seen((50, 20, 48, 40), (100, 20, 10, 18))
+    main = np.flatnonzero(found.boxes[:, 0] == 50)
+    for area, expected in ((2400, True), (1500, False)):
+        table.areas[:] = area
+        assert fragments(table, Measurement.of(found), np.array([0]), main)[1].any() == expected
+
+
+def test_what_the_camera_does_moves_scales_and_speeds_up():
+    table = TrackTable.begun(Measurement.of(seen((50, 20, 60, 40), (120, 20, 30, 30))),
+                             np.arange(2))
+    before = table.state.copy()
+    table.carry(np.array([True, False]), 1.1, np.array([3.0, -2]), np.array([5.0, 0]))
+    assert np.array_equal(table.state[1], before[1])
+    assert np.allclose(table.state[0, :, 0], 1.1 * before[0, :, 0] + (3, -2))
+    assert np.allclose(table.state[0, :, 1], before[0, :, 1] + (5, 0))
+    assert np.allclose(table.state[0, :, 2], 1.1 * before[0, :, 2])

@@ -93,7 +93,14 @@ def correct(state: Array, covariance: Array, boxes: Array, doubt: Array
         Factor on the usual noise (standard deviation) of each edge; 1 for a plain view.
 
     """
-    noise = (MODEL.edge * sizes(boxes)[:, None] * doubt) ** 2 + 1e-6
+    known = boxes_of(state)
+    # However little of an object shows, its edges tremble as those of the whole object.
+    size = np.maximum(sizes(boxes), sizes(known))
+    noise = (MODEL.edge * size[:, None] * doubt) ** 2 + 1e-6
+    # Occlusion only ever hides: who shows more than was known is larger.
+    more = (boxes[:, 2:] - boxes[:, :2]) - (known[:, 2:] - known[:, :2])
+    covariance = covariance.copy()
+    covariance[..., 2, 2] += np.maximum(more, 0) ** 2
     for share, high in _EDGES:
         axes = slice(2 * high, 2 * high + 2)
         cross = covariance[..., 0] + share * covariance[..., 2]           # P h

@@ -6,6 +6,7 @@ An affinity is a number in [0, 1] for each pair; 0 says that the pair cannot be.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
@@ -19,6 +20,8 @@ Rows = npt.NDArray[np.intp]
 TREMBLE = 0.12       # object sizes: deviation of the edge that fits best
 STAYS = 0.4          # mask IoU of what is where it was expected
 REACH = 0.25         # of the frame's longer side: how far a pushed camera shifts everything
+AGREE = 0.15         # object sizes: how far an object may be off a camera's motion that it follows
+NOTABLE = 0.05       # object sizes: the least motion of a camera that is told from noise
 SAME_SIZE = 1.5      # times the area, or less, of objects that may vote for a shift
 
 
@@ -91,6 +94,44 @@ def common_area(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Table
              - np.maximum.outer(a[:, axis], b[:, axis]) for axis in (0, 1))
     width, height = (np.maximum(extent, 0, out=extent) for extent in along)
     return width * height
+
+
+def emergence(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64], margin: float,
+              spread: npt.NDArray[np.float64]) -> Table:
+    """
+    Return how well boxes (N, 4) are what comes out from behind something, (T, N).
+
+    A strip of the object shows, over all of its height or all of its width: the IoU on one axis
+    times the share of the strip inside the expected box on the other.
+
+    Parameters
+    ----------
+    expected : ndarray of shape (T, 4), float64
+        Boxes of the whole objects.
+    seen : ndarray of shape (N, 4), float64
+        Boxes of what shows.
+    margin : float
+        By which the expected boxes grow for the share, in their sizes.
+    spread : ndarray of shape (T, 4), float64
+        By which they grow moreover, for not being known better, in pixels.
+
+    """
+    wide = _grown(expected, margin) + spread * (-1, -1, 1, 1)
+    share, iou = [], []
+    for axis in (0, 1):
+        length = seen[:, axis + 2] - seen[:, axis]
+        own = (expected[:, axis + 2] - expected[:, axis])[:, None]
+        near, common = (np.maximum(np.minimum.outer(b[:, axis + 2], seen[:, axis + 2])
+                                   - np.maximum.outer(b[:, axis], seen[:, axis]), 0)
+                        for b in (wide, expected))
+        share.append(near / np.maximum(length, 1))
+        iou.append(common / np.maximum(own + length - common, 1e-9))
+    return np.maximum(share[0] * iou[1], share[1] * iou[0])
+
+
+def area_ratio(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Table:
+    """Return the smaller area by the larger one, (T, N)."""
+    return np.minimum.outer(a, b) / np.maximum(np.maximum.outer(a, b), 1)
 
 
 def _grown(boxes: npt.NDArray[np.float64], margin: float) -> npt.NDArray[np.float64]:
@@ -172,6 +213,39 @@ def camera_shift(table: TrackTable, seen: Measurement, iou: Table,
                 & (table.class_ids[known][:, None] == seen.class_ids[None]))
     return common_shift(expected, centres, possible,
                         cell=max(4.0, 0.25 * float(np.sqrt(np.median(area)))))
+
+
+def camera_motion(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]
+                  ) -> tuple[float, npt.NDArray[np.float64]] | None:
+    """
+    Return the scale and the shift, (2,), that a camera gave everything beyond the forecast.
+
+    Driving lets everything grow, turning shifts it: a similarity that most of the boxes follow
+    (RANSAC). None when there is none, or when it is no larger than noise. Its rotation is left
+    out: robots do not roll, and few objects say little about it.
+
+    Parameters
+    ----------
+    expected, seen : ndarray of shape (M, 4), float64
+        Boxes of the same objects: their forecasts, and where they are.
+
+    """
+    if len(seen) < 4:
+        return None
+    before, after = ((b[:, :2] + b[:, 2:]) / 2 for b in (expected, seen))
+    size = float(np.median(kalman.sizes(seen)))
+    jump = np.median(np.linalg.norm(after - before, axis=1))
+    if jump < NOTABLE * size:
+        return None
+    matrix, follows = cv2.estimateAffinePartial2D(
+        before, after, method=cv2.RANSAC, ransacReprojThreshold=max(1.0, AGREE * size),
+        maxIters=200)
+    if matrix is None or follows.sum() < max(4, 0.6 * len(seen)):
+        return None
+    who, scale = follows.ravel() > 0, float(matrix[0, 0])
+    shift = after[who].mean(axis=0) - scale * before[who].mean(axis=0)
+    rest = np.median(np.linalg.norm(scale * before + shift - after, axis=1))
+    return (scale, shift) if rest < 0.5 * jump else None
 
 
 def common_shift(expected: npt.NDArray[np.float64], seen: npt.NDArray[np.float64],

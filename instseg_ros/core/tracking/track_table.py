@@ -34,6 +34,8 @@ class TrackTable:
         In how many frames it was seen.
     unseen_s : ndarray of shape (T,), float64
         How long it has been coasting, 0 when seen in the last frame.
+    age_s : ndarray of shape (T,), float64
+        How long ago it was first seen.
     footprints : Footprints
         Visible pixels of each track when it was last measured.
 
@@ -48,6 +50,7 @@ class TrackTable:
     areas: npt.NDArray[np.float64]
     hits: npt.NDArray[np.int64]
     unseen_s: npt.NDArray[np.float64]
+    age_s: npt.NDArray[np.float64]
     footprints: Footprints
 
     @classmethod
@@ -56,7 +59,7 @@ class TrackTable:
         state, covariance = kalman.begin(np.zeros((0, 4)))
         return cls(np.zeros(0, np.int64), np.zeros(0, np.uint8), state, covariance,
                    np.zeros((0, 4)), np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64),
-                   np.zeros(0), Footprints.none())
+                   np.zeros(0), np.zeros(0), Footprints.none())
 
     @classmethod
     def begun(cls, seen: Measurement, columns: npt.NDArray[np.intp]) -> TrackTable:
@@ -67,7 +70,7 @@ class TrackTable:
         rows[columns] = np.arange(count)
         return cls(np.zeros(count, np.int64), seen.class_ids[columns], state, covariance,
                    boxes, boxes.copy(), seen.areas[columns], np.ones(count, np.int64),
-                   np.zeros(count), seen.footprints.placed(rows, count))
+                   np.zeros(count), np.zeros(count), seen.footprints.placed(rows, count))
 
     def __len__(self) -> int:
         """Return the number of tracks."""
@@ -106,7 +109,28 @@ class TrackTable:
     def predict(self, dt: float) -> None:
         """Move every track `dt` seconds on; all coast until they are corrected."""
         self.state, self.covariance = kalman.predict(self.state, self.covariance, dt)
-        self.unseen_s = self.unseen_s + dt
+        self.unseen_s, self.age_s = self.unseen_s + dt, self.age_s + dt
+
+    def carry(self, rows: npt.NDArray[np.bool_], scale: float, shift: npt.NDArray[np.float64],
+              faster: npt.NDArray[np.float64]) -> None:
+        """
+        Move some tracks as the camera moved everything.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (T,), bool
+            Which tracks.
+        scale : float
+            What positions and sizes are multiplied with.
+        shift : ndarray of shape (2,), float64
+            By how much positions change then, in pixels.
+        faster : ndarray of shape (2,), float64
+            By how much everything is faster than it was thought to be, in px / s.
+
+        """
+        self.state[rows, :, 0] = scale * self.state[rows, :, 0] + shift
+        self.state[rows, :, 1] += faster
+        self.state[rows, :, 2] *= scale
 
     def correct(self, rows: npt.NDArray[np.intp], seen: Measurement,
                 columns: npt.NDArray[np.intp], doubt: npt.NDArray[np.float64]) -> None:
