@@ -443,10 +443,8 @@ def main() -> None:
         row = compared(title, sequences, peers)
         if written:
             write('rows', {title: row})
-    for title, measure in (('touching pairs', lambda: touching_pairs(REPORTED, 12)),
-                           ('cost', cost)):
-        if options.rows in title and written:
-            write(title, measure())
+    if options.rows in 'cost' and written:
+        write('cost', cost())
 
 
 def write(part: str, figures: dict[str, dict]) -> None:
