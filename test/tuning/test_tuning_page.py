@@ -255,7 +255,8 @@ def test_from_marks_to_a_better_file(street, tmp_path):
     street.press('Settings')
     street.wait(lambda: float(street.value('dist_threshold')) > 0.1, 'the value that was found')
     street.press('File')
-    assert f'params_file:={street.params}' in street.one('.right').text
+    street.wait(lambda: f'params_file:={street.params}' in street.one('.right').text,
+                'the command to launch')
     assert f'ros2 param set /{SEGMENTATION} dist_threshold' in street.wait(
         lambda: street.one('.lines').text, 'lines to copy')
     street.press('Save')
