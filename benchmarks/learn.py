@@ -49,7 +49,7 @@ def survey(example: Example, size: int) -> list:
         graphs = dict(zip(doubtful, basin_graphs(doubtful), strict=True))
         for component in found:
             x0, y0, x1, y1 = component.box
-            here = component.inside[1:-1, 1:-1] != 0
+            here = component.inside != 0
             ids, true = np.unique(example.instances[y + y0:y + y1, x + x0:x + x1][here],
                                   return_inverse=True)
             graph = graphs.get(component)

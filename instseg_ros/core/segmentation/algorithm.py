@@ -63,7 +63,7 @@ class Algorithm:
 
     automatic_size: float = 0.001
     solid: float = 0.93
-    grid_cells: int = 1000
+    grid_cells: int = 1500
     shallow: float = 0.85
     limit: float = 0.55
     whole_concavity: float = -6.0

@@ -29,7 +29,7 @@ _LINES = 150
 
 def head_graph(component: Component) -> RegionGraph | None:
     """Return what is under each head of a component as regions; None if it has not two heads."""
-    inside = component.inside[1:-1, 1:-1]
+    inside = component.inside
     # A head is several of these lines high and wide.
     step = max(len(inside) // _LINES, 1)
     inside = inside[step // 2::step, step // 2::step]

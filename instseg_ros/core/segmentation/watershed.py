@@ -17,35 +17,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from . import algorithm
-from .components import Component
+from .components import Component, Hull
 from .cut_criterion import Contact, Region
 from .region_graph import RegionGraph, shapes
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-# Blocks along a cell at least: a third of the time of 1920x1080 and the same quality.
-_BLOCKS = 2.5
-# Share of a component that its blocks must cover; in photos they cover at least 0.917.
-_COVERED = 0.9
-# Components on one atlas. With 8, a frame of 50 objects that touch has 270 page faults, as the C
-# library gives its memory back; with 4 none.
-_TOGETHER = 4
 # Steps of a cell in which distances are compared: plateaus of the digital distance are flat.
 _LEVELS = 64
 
 
+class _Grid(NamedTuple):
+    """The cells of a component: their rows and columns, and its contours drawn on them."""
+
+    shape: tuple[int, int]
+    contours: list[Hull]
+
+
+def _grid(component: Component) -> _Grid:
+    """Return the grid of a component: cells are pixels if it has not more than ``grid_cells``."""
+    x0, y0, x1, y1 = component.box
+    width, height = x1 - x0, y1 - y0
+    scale = math.sqrt(max(component.area / algorithm.ALGORITHM.grid_cells, 1))
+    rows, columns = round(height / scale) or 1, round(width / scale) or 1
+    if component.pixels is None:
+        # As of upsampled: cell of the middle of each pixel.
+        factors = np.array([columns / width, rows / height])
+        shift = (0.5 - np.array([x0, y0])) * factors
+        return _Grid((rows, columns), [(contour * factors + shift).astype(np.int32)
+                                       for contour in component.contours])
+    cells = cv2.resize(component.pixels * 255, (columns, rows), interpolation=cv2.INTER_AREA)
+    contours, _ = cv2.findContours(cells, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return _Grid((rows, columns), list(contours))
+
+
 def distance_map(component: Component) -> npt.NDArray[np.float32]:
     """
-    Return the distance to the outline, on a grid that has about 1000 cells in the component.
+    Return the distance to the outline, on a grid that has about 1500 cells in the component.
 
-    Reduced by the maximum, which keeps necks of any width. In large components distances are
-    measured between blocks of pixels, which are inside where all of their pixels are.
+    The outline is drawn on the grid. So the time does not depend on the size of the picture;
+    necks of any width stay, and so do gaps, as two outlines side by side.
 
     Parameters
     ----------
@@ -55,39 +72,26 @@ def distance_map(component: Component) -> npt.NDArray[np.float32]:
     Returns
     -------
     ndarray of shape (h' + 2, w' + 2), float32
-        In cells, framed by zeros.
+        In cells, framed by zeros: half a cell on the outline.
 
     """
-    inside = component.inside
-    scale = math.sqrt(component.area / algorithm.ALGORITHM.grid_cells)
-    step = int(scale / _BLOCKS) or 1
-    blocks = _blocks(inside, step)
-    if cv2.countNonZero(blocks) * step ** 2 < _COVERED * component.area:
-        # Thin strokes or full of specks: blocks would tear it.
-        step, blocks = 1, inside
-    scale /= step
-    distance: npt.NDArray[Any] = cv2.distanceTransform(blocks, cv2.DIST_L2, 5)
-    if scale <= 1:
-        return distance
-    side = math.ceil(scale) | 1
-    cv2.dilate(distance, np.ones((side, side), np.uint8), dst=distance)
-    rows, columns = (samples(round((size - 2) / scale) or 1, size - 2) + 1
-                     for size in distance.shape)
-    reduced = np.zeros((len(rows) + 2, len(columns) + 2), np.float32)
-    np.divide(distance.take(rows, axis=0).take(columns, axis=1), np.float32(scale),
-              out=reduced[1:-1, 1:-1])
-    return reduced
+    distances, _ = _distance_maps([component])
+    return distances
 
 
-def _blocks(inside: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
-    """Return which blocks of ``step`` x ``step`` pixels are inside, framed by zeros."""
-    if step == 1:
-        return inside
-    eroded = cv2.erode(inside, np.ones((step, step), np.uint8))
-    middle = eroded[1 + step // 2:-1:step, 1 + step // 2:-1:step]
-    blocks = np.zeros((middle.shape[0] + 2, middle.shape[1] + 2), np.uint8)
-    blocks[1:-1, 1:-1] = middle
-    return blocks
+def _distance_maps(components: Sequence[Component],
+                   ) -> tuple[npt.NDArray[np.float32], list[tuple[slice, slice]]]:
+    """Return distance maps on one sheet, framed by zeros, and where each is without its frame."""
+    grids = [_grid(component) for component in components]
+    shape, places = _atlas([grid.shape for grid in grids])
+    drawn = np.zeros(shape, np.uint8)
+    for (_, contours), (rows, columns) in zip(grids, places, strict=True):
+        corner = columns.start, rows.start
+        cv2.drawContours(drawn, contours, -1, 2, cv2.FILLED, offset=corner)
+        cv2.drawContours(drawn, contours, -1, 1, 1, offset=corner)
+    distances: npt.NDArray[Any] = cv2.distanceTransform(drawn >> 1, cv2.DIST_L2, 5)
+    distances[drawn > 0] += np.float32(0.5)
+    return distances, places
 
 
 def samples(count: int, size: int) -> npt.NDArray[np.intp]:
@@ -209,41 +213,30 @@ def _without_shallow(peaks: list[float], meetings: list[tuple[float, int, int]])
     return [find(node) for node in range(len(peaks))]
 
 
-def _atlas(images: Sequence[npt.NDArray[np.float32]],
-           ) -> tuple[npt.NDArray[np.float32], list[tuple[slice, slice]]]:
-    """Put images on one sheet, row by row; returns it and where each image is."""
-    shapes = [image.shape for image in images]
+def _atlas(shapes: Sequence[tuple[int, int]],
+           ) -> tuple[tuple[int, int], list[tuple[slice, slice]]]:
+    """Return the shape of a sheet, and where on it each image has its place, framed."""
     # About a square; a whole number of the widest images, so that nearly alike ones fill it.
-    widest = max(w for _, w in shapes)
-    width = widest * max(round(math.sqrt(sum(h * w for h, w in shapes)) / widest), 1)
+    widest = max(w for _, w in shapes) + 1
+    area = sum((h + 1) * (w + 1) for h, w in shapes)
+    width = widest * max(round(math.sqrt(area) / widest), 1)
     places: dict[int, tuple[slice, slice]] = {}
-    top = bottom = left = 0
+    top, bottom, left = 1, 1, 0
     for k in sorted(range(len(shapes)), key=lambda k: -shapes[k][0]):
         h, w = shapes[k]
-        if left + w > width:
+        if left + w + 1 > width:
             top, left = bottom, 0
-        places[k] = slice(top, top + h), slice(left, left + w)
-        left += w
-        bottom = max(bottom, top + h)
-    sheet = np.zeros((bottom, width), np.float32)
-    for k, place in places.items():
-        sheet[place] = images[k]
-    return sheet, [places[k] for k in range(len(shapes))]
+        places[k] = slice(top, top + h), slice(left + 1, left + 1 + w)
+        left += w + 1
+        bottom = max(bottom, top + h + 1)
+    return (bottom, width + 1), [places[k] for k in range(len(shapes))]
 
 
 def basin_graphs(components: Sequence[Component]) -> list[RegionGraph]:
-    """
-    Return the basins of each component.
-
-    Some components together go over one atlas: most are small, and take less time than a NumPy
-    call. With more of them, the C library gives the memory back to the system and takes it again
-    at each frame.
-    """
-    if len(components) > _TOGETHER:
-        return [*basin_graphs(components[:_TOGETHER]), *basin_graphs(components[_TOGETHER:])]
+    """Return the basins of each component."""
     if not components:
         return []
-    distances, places = _atlas([distance_map(component) for component in components])
+    distances, places = _distance_maps(components)
     owners = np.zeros(distances.shape, np.int32)
     for k, place in enumerate(places):
         owners[place] = k
@@ -260,16 +253,14 @@ def basin_graphs(components: Sequence[Component]) -> list[RegionGraph]:
         numbers[top] = len(regions[owner[top]])
     numbers = [numbers[top] for top in parent]
     numbered = np.array(numbers, np.uint16)[labels]
-    # Cells without a distance can still have pixels of the component, at its outline, where blocks
-    # are not all inside. What is still without is left to the partition, which takes longer.
-    for _ in range(2):
-        cv2.copyTo(cv2.dilate(numbered, _NEIGHBOURS), (numbered == 0).view(np.uint8), numbered)
+    # A pixel at the outline can lie in a cell beside those that its line was drawn on.
+    cv2.copyTo(cv2.dilate(numbered, _NEIGHBOURS), (numbered == 0).view(np.uint8), numbered)
     contacts: list[dict[tuple[int, int], Contact]] = [{} for _ in components]
     for saddle, a, b in meetings:
         one, other = sorted((numbers[a], numbers[b]))
         if one != other:
             contacts[owner[a]].setdefault((one, other), Contact(saddle))
-    return [RegionGraph(distances[place][1:-1, 1:-1], numbered[place][1:-1, 1:-1], found, meeting,
+    return [RegionGraph(distances[place], numbered[place], found, meeting,
                         component.area / sum(region.area for region in found))
             for place, found, meeting, component in zip(places, regions, contacts, components,
                                                         strict=True)]
