@@ -87,6 +87,9 @@ def _largest_piece(pixels: npt.NDArray[np.uint8], left: int, top: int) -> Compon
                                            offset=(left, top))
     if hierarchy is None:
         return None
+    if len(contours) == 1:
+        x, y, w, h = cv2.boundingRect(contours[0])
+        return Component(cv2.countNonZero(pixels), (x, y, x + w, y + h), contours)
     return max(from_contours(contours, hierarchy, 1), key=lambda piece: piece.area)
 
 

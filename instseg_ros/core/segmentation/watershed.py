@@ -123,33 +123,26 @@ def basins(distance: npt.NDArray[np.float32],
     Returns
     -------
     labels : ndarray of shape (h, w), int64
-        0 where ``distance`` is 0, otherwise 1..n.
+        1..n where ``distance`` is not 0 and in the cells around; 0 elsewhere.
     peaks : ndarray of shape (n + 1,), int64
         Where the peak of each label is in the flat image; 0 for label 0.
 
     """
-    inside = distance > 0
     # The digital distance map has ripples; a little smoothing removes most of the tiny basins.
-    smooth = cv2.GaussianBlur(distance, (3, 3), 0)
+    heights = np.rint(cv2.GaussianBlur(distance, (3, 3), 0) * _LEVELS)
     size = 1 << distance.size.bit_length()
     keys = np.arange(distance.size, dtype=np.float64).reshape(distance.shape)
-    keys += np.rint(smooth * _LEVELS) * size
-    keys *= inside
-    up = cv2.dilate(keys, _NEIGHBOURS).astype(np.intp)
+    keys += heights * size
+    keys *= distance > 0
+    up = cv2.dilate(keys, _NEIGHBOURS).astype(np.intp).ravel()
     up &= size - 1
-    up *= inside
-    up = up.ravel()
-    # Cell 0 is outside: its peak is itself.
+    up[0] = 0  # Where cells far outside lead to.
     here = np.arange(len(up))
     peaks, = (up == here).nonzero()
-    while True:
-        further = up.take(up)
-        if (further == up).all():
-            break
+    while ((further := up.take(up)) != up).any():
         up = further
-    numbers = np.zeros(len(up), np.intp)
-    numbers[peaks] = here[:len(peaks)]
-    return numbers.take(up).reshape(distance.shape), peaks
+    here[peaks] = np.arange(len(peaks))
+    return here.take(up).reshape(distance.shape), peaks
 
 
 def saddles(distance: npt.NDArray[np.float32], labels: npt.NDArray[np.integer],
@@ -170,24 +163,20 @@ def saddles(distance: npt.NDArray[np.float32], labels: npt.NDArray[np.integer],
         The first label is the smaller.
 
     """
-    flat, heights = labels.ravel(), distance.ravel()
-    inside = heights > 0
-    width = labels.shape[1]
-    # Each cell and the one to its right, then the three below: what lies beyond a frame is zero.
-    ones, others = [], []
-    for step in (1, width - 1, width, width + 1):
-        meet = flat[step:] != flat[:-step]
-        meet &= inside[step:]
-        meet &= inside[:-step]
-        one, = meet.nonzero()
-        ones.append(one)
-        others.append(one + step)
-    one, other = np.concatenate(ones), np.concatenate(others)
+    heights, width = distance.ravel(), labels.shape[1]
+    inside = np.where(distance > 0, labels, 0)
+    # Cells beside a larger label, and the eight around each.
+    image = inside.astype(np.float32)
+    cells, = ((cv2.dilate(image, _NEIGHBOURS) > image) & (inside > 0)).ravel().nonzero()
+    around = np.add.outer(cells, [-width - 1, -width, 1 - width, -1, 1, width - 1, width,
+                                  width + 1])
+    inside = inside.ravel()
+    own, others = inside[cells], inside[around]
+    one, other = (others > own[:, None]).nonzero()
     if not len(one):
         return []
-    height = np.minimum(heights[one], heights[other])
-    one, other = flat[one], flat[other]
-    pair = np.minimum(one, other) << 32 | np.maximum(one, other)
+    height = np.minimum(heights[cells[one]], heights[around[one, other]])
+    pair = own[one] << 32 | others[one, other]
     order = pair.argsort(kind='stable')
     pair, height = pair[order], height[order]
     change, = (pair[1:] != pair[:-1]).nonzero()
@@ -248,13 +237,11 @@ def basin_graphs(components: Sequence[Component]) -> list[RegionGraph]:
     # Number the basins of each component from 1.
     numbers = [0] * len(parent)
     regions: list[list[Region]] = [[] for _ in components]
-    for top, shape in shapes(np.array(parent)[labels]).items():
+    for top, shape in shapes(np.array(parent)[labels] * (distances > 0)).items():
         regions[owner[top]].append(Region(peaks[top], *shape))
         numbers[top] = len(regions[owner[top]])
     numbers = [numbers[top] for top in parent]
     numbered = np.array(numbers, np.uint16)[labels]
-    # A pixel at the outline can lie in a cell beside those that its line was drawn on.
-    cv2.copyTo(cv2.dilate(numbered, _NEIGHBOURS), (numbered == 0).view(np.uint8), numbered)
     contacts: list[dict[tuple[int, int], Contact]] = [{} for _ in components]
     for saddle, a, b in meetings:
         one, other = sorted((numbers[a], numbers[b]))
