@@ -63,9 +63,9 @@ class Algorithm:
 
     automatic_size: float = 0.001
     solid: float = 0.93
-    grid_cells: int = 1500
+    grid_cells: int = 700
     shallow: float = 0.85
-    limit: float = 0.55
+    limit: float = 0.6
     whole_concavity: float = -6.0
     parts_concavity: float = 2.0
     size_ratio: float = 0.135
