@@ -32,7 +32,7 @@ def partition(parts: Parts, component: Component, min_area: int) -> list[tuple[i
     -------
     list of (int, Component)
         The parts that are left, at least one, each one 8-connected piece. Orphan fragments, which
-        the full grid shows behind a neighbour, go to the neighbours.
+        the full grid shows behind a neighbour, go to the neighbour that they touch most.
 
     """
     x0, y0, x1, y1 = component.box
@@ -41,32 +41,77 @@ def partition(parts: Parts, component: Component, min_area: int) -> list[tuple[i
     labels = upsampled(cells, shape)
     labels *= inside
     found: dict[int, Component] = {}
+    orphans: list[Component] = []
     for k in range(1, len(parts) + 1):
         rows, columns = _place((cells == k).view(np.uint8), shape)
         pixels = (labels[rows, columns] == k).view(np.uint8)
-        part = _largest_piece(pixels, x0 + columns.start, y0 + rows.start)
-        if part and part.area >= min_area:
-            found[k] = part
+        pieces = _pieces(pixels, x0 + columns.start, y0 + rows.start)
+        if pieces and pieces[-1].area >= min_area:
+            found[k] = pieces.pop()
+        orphans += pieces
     if not found:
         return [(1, component)]
-    if sum(part.area for part in found.values()) < component.area:
-        # Orphan fragments, and what is too small, go to the neighbours that grow over them.
-        labels[:] = 0
-        for k, part in found.items():
-            part.paint(labels, k, (x0, y0))
-        free = labels < inside
-        x, y, w, h = cv2.boundingRect(free.view(np.uint8))
-        near = np.s_[max(y - 1, 0):y + h + 1, max(x - 1, 0):x + w + 1]
-        grow(labels[near], inside[near], w * h)
-        for k in np.unique(labels[free]).tolist():
-            left, top, right, bottom = found[k].box
-            left, top = min(left - x0, x), min(top - y0, y)
-            right, bottom = max(right - x0, x + w), max(bottom - y0, y + h)
-            pixels = (labels[top:bottom, left:right] == k).view(np.uint8)
-            grown = _largest_piece(pixels, x0 + left, y0 + top)
-            assert grown
-            found[k] = grown
+    if sum(piece.area for piece in (*found.values(), *orphans)) < component.area:
+        orphans += _pieces((labels < inside).view(np.uint8), x0, y0)
+    if orphans:
+        for k, box in _adopt(orphans, labels, (x0, y0)).items():
+            left, top, right, bottom = _around(box, found[k].box)
+            pixels = (labels[top - y0:bottom - y0, left - x0:right - x0] == k).view(np.uint8)
+            found[k] = _pieces(pixels, left, top)[-1]
     return list(found.items())
+
+
+def _pieces(pixels: npt.NDArray[np.uint8], left: int, top: int) -> list[Component]:
+    """Return the 8-connected pieces of a crop whose first pixel is at left, top; largest last."""
+    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
+                                           offset=(left, top))
+    if hierarchy is None:
+        return []
+    if len(contours) == 1:
+        x, y, w, h = cv2.boundingRect(contours[0])
+        return [Component(cv2.countNonZero(pixels), (x, y, x + w, y + h), contours)]
+    return sorted(from_contours(contours, hierarchy, 1), key=lambda piece: piece.area)
+
+
+def _adopt(orphans: list[Component], labels: npt.NDArray[Any], corner: tuple[int, int],
+           ) -> dict[int, tuple[int, int, int, int]]:
+    """
+    Give each orphan the label that it touches most.
+
+    Returns
+    -------
+    dict of int to (int, int, int, int)
+        Of each label that got some, the box around them.
+
+    """
+    boxes: dict[int, tuple[int, int, int, int]] = {}
+    for orphan in orphans:
+        orphan.paint(labels, 0, corner)
+    while orphans:
+        later = []
+        for orphan in orphans:
+            x0, y0, x1, y1 = orphan.box
+            left, top = max(x0 - corner[0] - 1, 0), max(y0 - corner[1] - 1, 0)
+            near = labels[top:y1 - corner[1] + 1, left:x1 - corner[0] + 1]
+            pixels = np.zeros(near.shape, np.uint8)
+            orphan.paint(pixels, 1, (corner[0] + left, corner[1] + top))
+            touched = np.bincount((near * cv2.dilate(pixels, _NEIGHBOURS)).ravel())
+            touched[0] = 0
+            if not touched.any():
+                later.append(orphan)
+                continue
+            k = int(touched.argmax())
+            orphan.paint(labels, k, corner)
+            boxes[k] = _around(orphan.box, boxes.get(k, orphan.box))
+        orphans = later
+    return boxes
+
+
+def _around(one: tuple[int, int, int, int], other: tuple[int, int, int, int],
+            ) -> tuple[int, int, int, int]:
+    """Return the box around two boxes."""
+    return (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]),
+            max(one[3], other[3]))
 
 
 def _place(cells: npt.NDArray[np.uint8], shape: tuple[int, int]) -> tuple[slice, slice]:
@@ -79,18 +124,6 @@ def _place(cells: npt.NDArray[np.uint8], shape: tuple[int, int]) -> tuple[slice,
     (rows, columns), (height, width) = cells.shape, shape
     return (slice(first(y, rows, height), first(y + h, rows, height)),
             slice(first(x, columns, width), first(x + w, columns, width)))
-
-
-def _largest_piece(pixels: npt.NDArray[np.uint8], left: int, top: int) -> Component | None:
-    """Return the largest 8-connected piece of a crop whose first pixel is at left, top."""
-    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
-                                           offset=(left, top))
-    if hierarchy is None:
-        return None
-    if len(contours) == 1:
-        x, y, w, h = cv2.boundingRect(contours[0])
-        return Component(cv2.countNonZero(pixels), (x, y, x + w, y + h), contours)
-    return max(from_contours(contours, hierarchy, 1), key=lambda piece: piece.area)
 
 
 def grow(labels: npt.NDArray[Any], inside: npt.NDArray[np.uint8], steps: int) -> None:
