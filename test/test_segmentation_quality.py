@@ -148,8 +148,8 @@ GATES = {
 # Each constant, and extremes of it.
 EXTREMES = {
     'automatic_size': (0.0, 1.0), 'solid': (0.3, 1.5), 'grid_cells': (30, 100_000),
-    'shallow': (0.2, 2.0), 'limit': (-3.0, 3.0), 'whole_concavity': (-60.0, 20.0),
-    'parts_concavity': (-30.0, 30.0), 'size_ratio': (-1.0, 2.0), 'elongation': (0.0, -30.0),
+    'shallow': (0.2, 2.0), 'limit': (-3.0, 3.0), 'concavity': (-60.0, 20.0),
+    'size_ratio': (-1.0, 2.0), 'elongation': (0.0, -30.0),
     'elongated': (0.5, 50.0), 'heads': (0.0, 9.0), 'heads_size_ratio': (0.0, 9.0),
     'head_prominence': (0.0, 1.0), 'score_weights': ((0.0, 0.0, 0.0, 0.0), (0.0, -1.0, 4.0, 1.0)),
     'score_reach': (0.01, 100.0),

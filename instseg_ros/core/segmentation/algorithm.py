@@ -66,9 +66,8 @@ class Algorithm:
     grid_cells: int = 700
     shallow: float = 0.85
     limit: float = 0.6
-    whole_concavity: float = -6.0
-    parts_concavity: float = 2.0
-    size_ratio: float = 0.135
+    concavity: float = -5.0
+    size_ratio: float = 0.15
     elongation: float = -2.0
     elongated: float = 2.0
     heads: float = 0.8

@@ -67,8 +67,9 @@ class Reason:
         cut = self.cut
         return (f'{self.number}: class {self.class_id}  {"CUT   " if self.is_cut else "merged"}  '
                 f'neck ratio {cut.neck_ratio:.2f} / limit {cut.neck_limit:.2f} = '
-                f'{cut.ratio:.2f}   (concavity: together {cut.whole_concavity:.2f}, apart '
-                f'{cut.parts_concavity:.2f}{", two heads" if cut.contact.heads else ""})')
+                f'{cut.ratio:.2f}   (concavity {cut.concavity:.2f}, '
+                f'size ratio {cut.size_ratio:.2f}, elongation {cut.elongation:.2f}'
+                f'{", two heads" if cut.contact.heads else ""})')
 
 
 @dataclass

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import Hull, hull_area
+from .components import Hull
 from .cut_criterion import Contact, Region
 
 
@@ -55,7 +55,6 @@ class Shape(NamedTuple):
     x: float
     y: float
     hull: Hull
-    hull_area: float
 
 
 def shapes(labels: npt.NDArray[np.integer]) -> dict[int, Shape]:
@@ -86,5 +85,5 @@ def shapes(labels: npt.NDArray[np.integer]) -> dict[int, Shape]:
     for k, start, end, (area, x, y) in zip(label[first].tolist(), first, [*first[1:], len(label)],
                                            sums.T.tolist(), strict=True):
         hull = cv2.convexHull(points[2 * start:2 * end])
-        found[k] = Shape(area, x / area, y / area, hull, hull_area(hull))
+        found[k] = Shape(area, x / area, y / area, hull)
     return found
