@@ -91,10 +91,15 @@ def _distance_maps(components: Sequence[Component],
     (height, width), places = _atlas(shapes)
     drawn = np.zeros((2 * height, 2 * width), np.uint8)
     for component, shape, (rows, columns) in zip(components, shapes, places, strict=True):
-        contours = scaled_contours(component, (2 * shape[0], 2 * shape[1]))
-        corner = 2 * columns.start, 2 * rows.start
-        cv2.drawContours(drawn, contours, -1, 2, cv2.FILLED, offset=corner)
-        cv2.drawContours(drawn, contours, -1, 1, 1, offset=corner)
+        # Pixels are drawn as they are, so that flips and turns change nothing.
+        scale = 1 if component.area <= algorithm.ALGORITHM.grid_cells else 2
+        image = np.zeros((scale * shape[0], scale * shape[1]), np.uint8)
+        contours = scaled_contours(component, image.shape)
+        cv2.drawContours(image, contours, -1, 2, cv2.FILLED)
+        cv2.drawContours(image, contours, -1, 1, 1)
+        if scale == 1:
+            image = image.repeat(2, axis=0).repeat(2, axis=1)
+        drawn[2 * rows.start:2 * rows.stop, 2 * columns.start:2 * columns.stop] = image
     fine: npt.NDArray[Any] = cv2.distanceTransform(drawn >> 1, cv2.DIST_L2, 5)
     fine += drawn > 0
     distances = np.maximum(fine[::2], fine[1::2])
