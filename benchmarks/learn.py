@@ -29,7 +29,7 @@ from metrics import Example, load, MATCH, overlap, roc_area  # noqa: E402
 # Pixels below which instances are dropped: the small pieces of a network are no matter of cuts.
 SIZES = {'coco_voc20': 20, 'nuclei': 20, 'coco_voc20_network': 300}
 # Steps of the search, halved in each round.
-STEPS = {'limit': 0.15, 'whole_concavity': 2.0, 'parts_concavity': 2.0, 'size_ratio': 0.06,
+STEPS = {'limit': 0.15, 'concavity': 2.0, 'size_ratio': 0.06,
          'elongation': 0.7}
 
 
@@ -49,7 +49,7 @@ def survey(example: Example, size: int) -> list:
         graphs = dict(zip(doubtful, basin_graphs(doubtful), strict=True))
         for component in found:
             x0, y0, x1, y1 = component.box
-            here = component.inside[1:-1, 1:-1] != 0
+            here = component.inside != 0
             ids, true = np.unique(example.instances[y + y0:y + y1, x + x0:x + x1][here],
                                   return_inverse=True)
             graph = graphs.get(component)

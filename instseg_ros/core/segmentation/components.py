@@ -28,22 +28,22 @@ class Component:
         Pixels.
     box : tuple of int
         x0, y0, x1, y1; x1 and y1 exclusive.
-    contour : ndarray of shape (C, 1, 2), int32
-        The outline, through the centres of its outermost pixels, x and y.
-    pixels : ndarray of shape (y1 - y0 + 2, x1 - x0 + 2), uint8, or None
-        1 on the component, framed by 0. What has no holes may have None, until somebody asks for
-        :attr:`inside`.
+    contours : sequence of ndarray of shape (C, 1, 2), int32
+        The outline, through the centres of its outermost pixels, x and y, then that of each hole,
+        through the pixels around it.
+    pixels : ndarray of shape (y1 - y0, x1 - x0), uint8, or None
+        1 on the component, 0 elsewhere, if the contours of holes are left out.
 
     """
 
-    def __init__(self, area: int, box: tuple[int, int, int, int], contour: Hull,
+    def __init__(self, area: int, box: tuple[int, int, int, int], contours: Sequence[Hull],
                  pixels: npt.NDArray[np.uint8] | None = None) -> None:
-        self.area, self.box, self.contour, self.pixels = area, box, contour, pixels
+        self.area, self.box, self.contours, self.pixels = area, box, contours, pixels
 
     @cached_property
     def hull(self) -> Hull:
         """Convex hull of the outline, of shape (K, 1, 2), int32."""
-        return cv2.convexHull(self.contour)
+        return cv2.convexHull(self.contours[0])
 
     @cached_property
     def hull_area(self) -> float:
@@ -51,30 +51,27 @@ class Component:
         return hull_area(self.hull)
 
     @property
-    def inside(self) -> npt.NDArray[np.uint8]:
-        """:attr:`pixels`, drawn if need be."""
-        if self.pixels is None:
-            x0, y0, x1, y1 = self.box
-            self.pixels = np.zeros((y1 - y0 + 2, x1 - x0 + 2), np.uint8)
-            cv2.drawContours(self.pixels, [self.contour], 0, 1, cv2.FILLED,
-                             offset=(1 - x0, 1 - y0))
-        return self.pixels
-
-    @property
     def is_solid(self) -> bool:
         """Whether it fills its convex hull, as a single object does."""
         return self.area >= algorithm.ALGORITHM.solid * self.hull_area
+
+    @property
+    def inside(self) -> npt.NDArray[np.uint8]:
+        """Image of the box, of shape (y1 - y0, x1 - x0): 1 on the component, 0 elsewhere."""
+        x0, y0, x1, y1 = self.box
+        inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        self.paint(inside, 1, (x0, y0))
+        return inside
 
     def paint(self, labels: npt.NDArray[Any], number: int, corner: tuple[int, int] = (0, 0),
               ) -> None:
         """Give the component's pixels a number, in a label image whose first pixel is at x, y."""
         x, y = corner
         if self.pixels is None:
-            cv2.drawContours(labels, [self.contour], 0, number, cv2.FILLED, offset=(-x, -y))
+            cv2.drawContours(labels, self.contours, -1, number, cv2.FILLED, offset=(-x, -y))
         else:
             x0, y0, x1, y1 = self.box
-            cv2.copyTo(np.full((y1 - y0, x1 - x0), number, labels.dtype), self.pixels[1:-1, 1:-1],
-                       labels[y0 - y:y1 - y, x0 - x:x1 - x])
+            labels[y0 - y:y1 - y, x0 - x:x1 - x][self.pixels.view(np.bool_)] = number
 
 
 def hull_area(hull: Hull) -> float:
@@ -115,58 +112,50 @@ def components(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, 
 def _outlined(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, int],
               ) -> Iterator[Component]:
     """Yield the components by their outlines."""
-    contours, hierarchy = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE,
+    contours, hierarchy = cv2.findContours(binary, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
                                            offset=corner)
     if hierarchy is None:
         return
-    # Of each outline: the next and the previous one beside it, the first in it, the one around.
+    yield from from_contours(contours, hierarchy, min_area)
+
+
+def from_contours(contours: Sequence[Hull], hierarchy: npt.NDArray[Any], min_area: int,
+                  ) -> Iterator[Component]:
+    """Yield the components of at least ``min_area`` pixels that ``cv2.RETR_CCOMP`` found."""
+    areas = _areas(contours, hierarchy[0, :, 3] < 0)
+    # Of each outline: the next and the previous one beside it, the first hole in it, the one
+    # around.
     tree = hierarchy[0].tolist()
-    is_hole: list[bool] = []
-    for *_, around in tree:
-        is_hole.append(around >= 0 and not is_hole[around])
-    outer = [k for k, hole in enumerate(is_hole) if not hole]
-    for k, area in zip(outer, areas_within([contours[k] for k in outer]), strict=True):
-        if area < min_area:
+    for k, (_, _, hole, around) in enumerate(tree):
+        if around >= 0 or areas[k] < min_area:
             continue
-        x, y, w, h = cv2.boundingRect(contours[k])
-        component = Component(area, (x, y, x + w, y + h), contours[k])
-        hole = tree[k][2]
-        if hole >= 0:
-            inside = component.inside
-            left, top = x - corner[0], y - corner[1]
-            np.minimum(inside[1:-1, 1:-1], binary[top:top + h, left:left + w],
-                       out=inside[1:-1, 1:-1])
-            while hole >= 0:
-                # What lies in the hole is another component.
-                other = tree[hole][2]
-                while other >= 0:
-                    cv2.drawContours(inside, [contours[other]], 0, 0, cv2.FILLED,
-                                     offset=(1 - x, 1 - y))
-                    other = tree[other][0]
-                hole = tree[hole][0]
-            component.area = cv2.countNonZero(inside)
-            if component.area < min_area:
-                continue
-        yield component
+        area, own = areas[k], [contours[k]]
+        while hole >= 0:
+            area -= areas[hole]
+            own.append(contours[hole])
+            hole = tree[hole][0]
+        if area >= min_area:
+            x, y, w, h = cv2.boundingRect(contours[k])
+            yield Component(area, (x, y, x + w, y + h), own)
 
 
-def areas_within(contours: Sequence[Hull]) -> list[int]:
+def _areas(contours: Sequence[Hull], is_outer: npt.NDArray[np.bool_]) -> list[int]:
     """
-    Return how many pixels each outline encloses, itself included.
+    Return how many pixels each outline encloses: outer ones with themselves, holes without.
 
     Pick's theorem: inner points are the area minus half of the points on the outline plus one.
     """
     points = np.concatenate(contours)[:, 0]
-    sizes = np.array([len(contour) for contour in contours])
-    last = sizes.cumsum() - 1
-    first = last - sizes + 1
+    last = np.cumsum([len(contour) for contour in contours]) - 1
+    first = np.concatenate([[0], last[:-1] + 1])
     steps = np.empty_like(points)
     np.subtract(points[1:], points[:-1], out=steps[:-1])
-    steps[last] = points.take(first, axis=0) - points.take(last, axis=0)
+    steps[last] = points[first] - points[last]
     np.abs(steps, out=steps)
-    around = np.add.reduceat(np.maximum(steps[:, 0], steps[:, 1]), first).tolist()
+    around = np.add.reduceat(np.maximum(steps[:, 0], steps[:, 1]), first)
+    half = np.where(is_outer, around, -around).tolist()
     return [round(cv2.contourArea(contour) + points / 2) + 1
-            for contour, points in zip(contours, around, strict=True)]
+            for contour, points in zip(contours, half, strict=True)]
 
 
 def _labelled(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, int],
@@ -175,9 +164,8 @@ def _labelled(binary: npt.NDArray[np.uint8], min_area: int, corner: tuple[int, i
     _, pieces, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
     large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= min_area) + 1
     for k, (x, y, w, h, area) in zip(large.tolist(), stats[large].tolist(), strict=True):
-        inside = np.zeros((h + 2, w + 2), np.uint8)
-        np.equal(pieces[y:y + h, x:x + w], k, out=inside[1:-1, 1:-1].view(np.bool_))
+        inside = np.equal(pieces[y:y + h, x:x + w], k).view(np.uint8)
         x, y = x + corner[0], y + corner[1]
         contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE,
-                                       offset=(x - 1, y - 1))
-        yield Component(area, (x, y, x + w, y + h), contours[0], inside)
+                                       offset=(x, y))
+        yield Component(area, (x, y, x + w, y + h), contours, inside)

@@ -31,8 +31,6 @@ class Region(NamedTuple):
         Centroid, in cells.
     hull : ndarray of shape (K, 1, 2), int32
         Convex hull through the centres of the cells, x and y.
-    hull_area : float
-        Cells inside the hull.
 
     """
 
@@ -41,7 +39,6 @@ class Region(NamedTuple):
     x: float
     y: float
     hull: Hull
-    hull_area: float
 
     def merged(self, other: Region) -> Region:
         """Return both regions as one."""
@@ -49,7 +46,7 @@ class Region(NamedTuple):
         area = self.area + other.area
         return Region(max(self.half_width, other.half_width), area,
                       (self.area * self.x + other.area * other.x) / area,
-                      (self.area * self.y + other.area * other.y) / area, hull, hull_area(hull))
+                      (self.area * self.y + other.area * other.y) / area, hull)
 
 
 class Contact(NamedTuple):
@@ -82,17 +79,21 @@ class Cut(NamedTuple):
         The saddle over the half width of the slimmer region.
     neck_limit : float
         The neck ratio that the shapes allow, as of :func:`neck_limit`.
-    whole_concavity, parts_concavity : float
-        Share of the convex hull that is not covered: of both regions as one, and of the two by
-        themselves.
+    concavity : float
+        Share of the convex hull of both regions together that they do not cover.
+    size_ratio : float
+        Area of the smaller region over that of the larger one.
+    elongation : float
+        How many times longer than wide both regions are, and as far apart, at least 1.
 
     """
 
     contact: Contact
     neck_ratio: float
     neck_limit: float
-    whole_concavity: float
-    parts_concavity: float
+    concavity: float
+    size_ratio: float
+    elongation: float
 
     @property
     def ratio(self) -> float:
@@ -104,8 +105,7 @@ class Cut(NamedTuple):
         return self.ratio / dist_threshold
 
 
-def neck_limit(whole_concavity: float, parts_concavity: float, size_ratio: float,
-               elongation: float, heads: bool) -> float:
+def neck_limit(concavity: float, size_ratio: float, elongation: float, heads: bool) -> float:
     """
     Return the neck ratio that is allowed between two regions, at ``dist_threshold`` 1.
 
@@ -113,34 +113,28 @@ def neck_limit(whole_concavity: float, parts_concavity: float, size_ratio: float
 
     Parameters
     ----------
-    whole_concavity, parts_concavity, heads
+    concavity, size_ratio, elongation, heads
         As in :class:`Cut` and :class:`Contact`. Where the whole is very concave it has limbs, and
-        only the narrowest necks are cuts, unless the regions are as concave by themselves. Two
-        heads are evidence for two people.
-    size_ratio : float
-        Area of the smaller region over that of the larger one: small things on large ones are
-        more often pieces of them.
-    elongation : float
-        How many times longer than wide both regions are, and as far apart, at least 1: limbs and
-        trunks meet end to end.
+        only the narrowest necks are cuts. Small things on large ones are more often pieces of
+        them. Limbs and trunks are long, and meet end to end. Two heads are evidence for two
+        people.
 
     """
     a = algorithm.ALGORITHM
-    return math.exp(a.limit + a.whole_concavity * whole_concavity ** 2
-                    + a.parts_concavity * parts_concavity ** 2
+    return math.exp(a.limit + a.concavity * concavity ** 2
                     + a.size_ratio * math.log(size_ratio) + a.elongation * math.log(elongation)
                     + heads * (a.heads + a.heads_size_ratio * math.log(size_ratio)))
 
 
 def cut_between(one: Region, other: Region, both: Region, contact: Contact) -> Cut:
     """Measure a possible cut between two regions, of which ``both`` is made."""
-    whole = max(0.0, 1 - both.area / both.hull_area)
-    parts = max(0.0, 1 - both.area / (one.hull_area + other.hull_area))
     size_ratio = min(one.area, other.area) / max(one.area, other.area)
+    concavity = max(0.0, 1 - both.area / hull_area(both.hull))
     distance = math.hypot(one.x - other.x, one.y - other.y)
     # A disc has length 1; two discs that touch are as far apart.
     lengths = [distance / (one.half_width + other.half_width),
                *(region.area / (math.pi * region.half_width ** 2) for region in (one, other))]
     elongation = max(min(lengths) / algorithm.ALGORITHM.elongated, 1.0)
     return Cut(contact, contact.saddle / min(one.half_width, other.half_width),
-               neck_limit(whole, parts, size_ratio, elongation, contact.heads), whole, parts)
+               neck_limit(concavity, size_ratio, elongation, contact.heads), concavity,
+               size_ratio, elongation)

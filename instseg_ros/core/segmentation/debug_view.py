@@ -67,8 +67,9 @@ class Reason:
         cut = self.cut
         return (f'{self.number}: class {self.class_id}  {"CUT   " if self.is_cut else "merged"}  '
                 f'neck ratio {cut.neck_ratio:.2f} / limit {cut.neck_limit:.2f} = '
-                f'{cut.ratio:.2f}   (concavity: together {cut.whole_concavity:.2f}, apart '
-                f'{cut.parts_concavity:.2f}{", two heads" if cut.contact.heads else ""})')
+                f'{cut.ratio:.2f}   (concavity {cut.concavity:.2f}, '
+                f'size ratio {cut.size_ratio:.2f}, elongation {cut.elongation:.2f}'
+                f'{", two heads" if cut.contact.heads else ""})')
 
 
 @dataclass
@@ -146,13 +147,13 @@ def debug_view(mask: npt.NDArray[np.uint8], settings: SegmentationSettings,
         for one in split(found, settings.dist_threshold, min_area,
                          settings.upright_ids(class_names)):
             x0, y0, x1, y1 = one.component.box
-            here = one.component.inside[1:-1, 1:-1] != 0
+            here = one.component.inside != 0
             map_ = upsampled(distance_map(one.component)[1:-1, 1:-1], here.shape)
             distance[y0:y1, x0:x1][here] = (map_ / map_.max())[here]
             regions[y0:y1, x0:x1][here] = regions.max() + 1
             for component, parts in one.decisions:
                 x0, y0, x1, y1 = component.box
-                here = component.inside[1:-1, 1:-1] != 0
+                here = component.inside != 0
                 labels = upsampled(parts.graph.labels, here.shape)
                 regions[y0:y1, x0:x1][here] = labels[here] + regions.max()
                 scale = np.float32(math.sqrt(parts.graph.cell_area))

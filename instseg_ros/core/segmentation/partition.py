@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import areas_within, Component
+from .components import Component, from_contours
 from .merging import Parts
 from .watershed import upsampled
 
@@ -32,85 +32,98 @@ def partition(parts: Parts, component: Component, min_area: int) -> list[tuple[i
     -------
     list of (int, Component)
         The parts that are left, at least one, each one 8-connected piece. Orphan fragments, which
-        the full grid shows behind a neighbour, go to the neighbours.
+        the full grid shows behind a neighbour, go to the neighbour that they touch most.
 
     """
-    left, top, right, bottom = component.box
-    inside, shape = component.inside, (bottom - top, right - left)
-    x0, y0 = left - 1, top - 1  # Where the frame around it begins.
+    x0, y0, x1, y1 = component.box
+    inside, shape = component.inside, (y1 - y0, x1 - x0)
     cells = parts.part_of.astype(np.min_scalar_type(len(parts))).take(parts.graph.labels)
-    labels = np.zeros(inside.shape, cells.dtype)
-    np.multiply(upsampled(cells, shape), inside[1:-1, 1:-1], out=labels[1:-1, 1:-1])
+    labels = upsampled(cells, shape)
+    labels *= inside
     found: dict[int, Component] = {}
+    orphans: list[Component] = []
     for k in range(1, len(parts) + 1):
         rows, columns = _place((cells == k).view(np.uint8), shape)
-        crop = labels[rows, columns]
-        pixels = (crop == k).view(np.uint8)
-        part = _largest_piece(pixels, x0 + columns.start, y0 + rows.start)
-        if part and part.area >= min_area:
-            found[k] = part
-        if k not in found or found[k].area < cv2.countNonZero(pixels):
-            # Orphan fragments, and what is too small, go to the neighbours that grow over them.
-            crop[pixels.view(np.bool_)] = 0
-            if k in found:
-                found[k].paint(labels, k, (x0, y0))
+        pixels = (labels[rows, columns] == k).view(np.uint8)
+        pieces = _pieces(pixels, x0 + columns.start, y0 + rows.start)
+        if pieces and pieces[-1].area >= min_area:
+            found[k] = pieces.pop()
+        orphans += pieces
     if not found:
         return [(1, component)]
-    free = np.less(labels, inside)
-    x, y, w, h = cv2.boundingRect(free.view(np.uint8))
-    if w:
-        near = np.s_[y - 1:y + h + 1, x - 1:x + w + 1]
-        grow(labels[near], inside[near], w * h)
-        for k in np.unique(labels[free]).tolist():
-            left, top, right, bottom = found[k].box
-            left, top = min(left - x0, x), min(top - y0, y)
-            right, bottom = max(right - x0, x + w), max(bottom - y0, y + h)
-            pixels = (labels[top - 1:bottom + 1, left - 1:right + 1] == k).view(np.uint8)
-            grown = _largest_piece(pixels, x0 + left - 1, y0 + top - 1)
-            if grown:
-                found[k] = grown
+    if sum(piece.area for piece in (*found.values(), *orphans)) < component.area:
+        orphans += _pieces((labels < inside).view(np.uint8), x0, y0)
+    if orphans:
+        for k, box in _adopt(orphans, labels, (x0, y0)).items():
+            left, top, right, bottom = _around(box, found[k].box)
+            pixels = (labels[top - y0:bottom - y0, left - x0:right - x0] == k).view(np.uint8)
+            found[k] = _pieces(pixels, left, top)[-1]
     return list(found.items())
 
 
+def _pieces(pixels: npt.NDArray[np.uint8], left: int, top: int) -> list[Component]:
+    """Return the 8-connected pieces of a crop whose first pixel is at left, top; largest last."""
+    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
+                                           offset=(left, top))
+    if hierarchy is None:
+        return []
+    if len(contours) == 1:
+        x, y, w, h = cv2.boundingRect(contours[0])
+        return [Component(cv2.countNonZero(pixels), (x, y, x + w, y + h), contours)]
+    return sorted(from_contours(contours, hierarchy, 1), key=lambda piece: piece.area)
+
+
+def _adopt(orphans: list[Component], labels: npt.NDArray[Any], corner: tuple[int, int],
+           ) -> dict[int, tuple[int, int, int, int]]:
+    """
+    Give each orphan the label that it touches most.
+
+    Returns
+    -------
+    dict of int to (int, int, int, int)
+        Of each label that got some, the box around them.
+
+    """
+    boxes: dict[int, tuple[int, int, int, int]] = {}
+    for orphan in orphans:
+        orphan.paint(labels, 0, corner)
+    while orphans:
+        later = []
+        for orphan in orphans:
+            x0, y0, x1, y1 = orphan.box
+            left, top = max(x0 - corner[0] - 1, 0), max(y0 - corner[1] - 1, 0)
+            near = labels[top:y1 - corner[1] + 1, left:x1 - corner[0] + 1]
+            pixels = np.zeros(near.shape, np.uint8)
+            orphan.paint(pixels, 1, (corner[0] + left, corner[1] + top))
+            touched = np.bincount((near * cv2.dilate(pixels, _NEIGHBOURS)).ravel())
+            touched[0] = 0
+            if not touched.any():
+                later.append(orphan)
+                continue
+            k = int(touched.argmax())
+            orphan.paint(labels, k, corner)
+            boxes[k] = _around(orphan.box, boxes.get(k, orphan.box))
+        orphans = later
+    return boxes
+
+
+def _around(one: tuple[int, int, int, int], other: tuple[int, int, int, int],
+            ) -> tuple[int, int, int, int]:
+    """Return the box around two boxes."""
+    return (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]),
+            max(one[3], other[3]))
+
+
 def _place(cells: npt.NDArray[np.uint8], shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Return where the pixels of the non-zero cells are, with a frame of one pixel."""
+    """Return where the pixels of the non-zero cells are."""
     x, y, w, h = cv2.boundingRect(cells)
 
     def first(cell: int, cells: int, pixels: int) -> int:
         return -((cells - 2 * cell * pixels) // (2 * cells))
 
     (rows, columns), (height, width) = cells.shape, shape
-    return (slice(first(y, rows, height), first(y + h, rows, height) + 2),
-            slice(first(x, columns, width), first(x + w, columns, width) + 2))
-
-
-def _largest_piece(pixels: npt.NDArray[np.uint8], left: int, top: int) -> Component | None:
-    """
-    Return the largest 8-connected piece of a crop, None of an empty one.
-
-    The crop is framed by 0; its first pixel is at left, top.
-    """
-    contours, hierarchy = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE,
-                                           offset=(left, top))
-    if hierarchy is None:
-        return None
-    outer = (hierarchy[0, :, 3] < 0).nonzero()[0].tolist()
-    contour = contours[outer[0]]
-    if len(outer) > 1:
-        # Drawing what can be the largest takes a tenth of the time of labelling every pixel.
-        enclosed = areas_within([contours[k] for k in outer])
-        all_pieces, largest = pixels, 0
-        for area, k in sorted(zip(enclosed, outer, strict=True), reverse=True):
-            if area <= largest:
-                break
-            piece = cv2.drawContours(np.zeros_like(all_pieces), contours, k, 1, cv2.FILLED,
-                                     hierarchy=hierarchy, maxLevel=1, offset=(-left, -top))
-            area = cv2.countNonZero(piece)  # Without its holes.
-            if area > largest:
-                contour, pixels, largest = contours[k], piece, area
-    x, y, w, h = cv2.boundingRect(contour)
-    framed = pixels[y - top - 1:y - top + h + 1, x - left - 1:x - left + w + 1]
-    return Component(cv2.countNonZero(framed), (x, y, x + w, y + h), contour, framed)
+    return (slice(first(y, rows, height), first(y + h, rows, height)),
+            slice(first(x, columns, width), first(x + w, columns, width)))
 
 
 def grow(labels: npt.NDArray[Any], inside: npt.NDArray[np.uint8], steps: int) -> None:

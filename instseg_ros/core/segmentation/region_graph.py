@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .components import Hull, hull_area
+from .components import Hull
 from .cut_criterion import Contact, Region
 
 
@@ -55,7 +55,6 @@ class Shape(NamedTuple):
     x: float
     y: float
     hull: Hull
-    hull_area: float
 
 
 def shapes(labels: npt.NDArray[np.integer]) -> dict[int, Shape]:
@@ -69,24 +68,22 @@ def shapes(labels: npt.NDArray[np.integer]) -> dict[int, Shape]:
 
     """
     flat, width = labels.ravel(), labels.shape[1]
-    # Runs of cells along the rows.
+    # Runs of cells along the rows: last cell of each, ordered by label, without those of 0.
     last, = (flat[1:] != flat[:-1]).nonzero()
-    length, end = np.diff(last), last[1:]
-    label, row = flat[end], end // width
-    areas = np.bincount(label, length).tolist()
-    ys = np.bincount(label, length * row).tolist()
-    xs = np.bincount(label, length * (end - row * width - (length - 1) / 2)).tolist()
-    # Hulls through both ends of every run; they have neighbours outside, of label 0.
-    cells = np.concatenate([last, last + 1])
-    label = flat[cells]
-    cells = cells[label.argsort(kind='stable')]
-    points = np.empty((len(cells), 2), np.int32)
-    points[:, 1] = row = cells // width
-    points[:, 0] = cells - row * width
-    ends = np.bincount(label).cumsum().tolist()
+    label = flat[last]
+    order = label.argsort(kind='stable')[np.count_nonzero(label == 0):]
+    label, right, before = label[order], last[order], last[order - 1]
+    y, x1 = np.divmod(right, width)
+    length = right - before
+    x0 = x1 - length + 1
+    change, = (label[1:] != label[:-1]).nonzero()
+    first = [0, *(change + 1).tolist()]
+    sums = np.add.reduceat(np.array([length, length * (x0 + x1) / 2, length * y]), first, axis=1)
+    # Hulls through both ends of every run.
+    points = np.array([x0, y, x1, y], np.int32).T.reshape(-1, 2)
     found = {}
-    for k in range(1, len(areas)):
-        if areas[k]:
-            hull = cv2.convexHull(points[ends[k - 1]:ends[k]])
-            found[k] = Shape(areas[k], xs[k] / areas[k], ys[k] / areas[k], hull, hull_area(hull))
+    for k, start, end, (area, x, y) in zip(label[first].tolist(), first, [*first[1:], len(label)],
+                                           sums.T.tolist(), strict=True):
+        hull = cv2.convexHull(points[2 * start:2 * end])
+        found[k] = Shape(area, x / area, y / area, hull)
     return found

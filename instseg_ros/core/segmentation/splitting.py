@@ -67,12 +67,13 @@ def split(found: Sequence[Found], dist_threshold: float, min_area: int,
     def may_be_two(component: Component) -> bool:
         return component.area >= 2 * min_area and not component.is_solid
 
-    doubtful = [component for _, component in found if may_be_two(component)]
-    graphs = dict(zip(doubtful, basin_graphs(doubtful), strict=True))
-    for class_id, component in found:
+    doubtful = [may_be_two(component) for _, component in found]
+    graphs = basin_graphs(component for (_, component), doubt in zip(found, doubtful, strict=True)
+                          if doubt)
+    for (class_id, component), doubt in zip(found, doubtful, strict=True):
         one = Split(class_id, component, [Piece(component)], [])
-        if component in graphs:
-            _cut(one, 0, graphs[component], dist_threshold, min_area)
+        if doubt:
+            _cut(one, 0, next(graphs), dist_threshold, min_area)
         # From the last piece on: those before keep their places.
         for k in reversed(range(len(one.pieces))) if class_id in upright else ():
             piece = one.pieces[k].component

@@ -15,7 +15,8 @@ CVGIP 1986 (``cv2.distanceTransform``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+import itertools
 import math
 from typing import Any
 
@@ -24,28 +25,49 @@ import numpy as np
 import numpy.typing as npt
 
 from . import algorithm
-from .components import Component
+from .components import Component, Hull
 from .cut_criterion import Contact, Region
 from .region_graph import RegionGraph, shapes
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-# Blocks along a cell at least: a third of the time of 1920x1080 and the same quality.
-_BLOCKS = 2.5
-# Share of a component that its blocks must cover; in photos they cover at least 0.917.
-_COVERED = 0.9
-# Components on one atlas. With 8, a frame of 50 objects that touch has 270 page faults, as the C
-# library gives its memory back; with 4 none.
-_TOGETHER = 4
-# Steps of a cell in which distances are compared: plateaus of the digital distance are flat.
+# Steps of a cell in which distances are compared: plateaus of the digital distance are flat. No
+# figure tells 16 from 256.
 _LEVELS = 64
+# Cells of the components that are looked at together. With 10,000, a frame of 50 objects that
+# touch has 115 page faults, as the C library gives its memory back each time; with 5000 none.
+_TOGETHER = 5000
+
+
+def _grid_shape(component: Component) -> tuple[int, int]:
+    """Return how many cells a component's box has: pixels, if it has at most ``grid_cells``."""
+    x0, y0, x1, y1 = component.box
+    scale = math.sqrt(max(component.area / algorithm.ALGORITHM.grid_cells, 1))
+    return round((y1 - y0) / scale) or 1, round((x1 - x0) / scale) or 1
+
+
+def scaled_contours(component: Component, shape: tuple[int, int]) -> Sequence[Hull]:
+    """Return the contours of a component in an image of the box that has another shape."""
+    rows, columns = shape
+    if component.pixels is None:
+        # From border to border of both, which no flip changes.
+        x0, y0, x1, y1 = component.box
+        factors = np.array([(columns - 1) / max(x1 - x0 - 1, 1), (rows - 1) / max(y1 - y0 - 1, 1)])
+        shift = 0.5 - np.array([x0, y0]) * factors
+        points = (np.concatenate(component.contours) * factors + shift).astype(np.int32)
+        ends = itertools.accumulate(map(len, component.contours))
+        return [points[end - len(contour):end]
+                for contour, end in zip(component.contours, ends, strict=True)]
+    image = cv2.resize(component.pixels * 255, (columns, rows), interpolation=cv2.INTER_AREA)
+    return cv2.findContours(image, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)[0]
 
 
 def distance_map(component: Component) -> npt.NDArray[np.float32]:
     """
-    Return the distance to the outline, on a grid that has about 1000 cells in the component.
+    Return the distance to the outline, on a grid that has about 700 cells in the component.
 
-    Reduced by the maximum, which keeps necks of any width. In large components distances are
-    measured between blocks of pixels, which are inside where all of their pixels are.
+    The outline is drawn with half the side of a cell, and of each cell the largest distance is
+    taken. So the time does not depend on the size of the picture; necks of any width stay, and so
+    do gaps, as two outlines side by side.
 
     Parameters
     ----------
@@ -55,39 +77,35 @@ def distance_map(component: Component) -> npt.NDArray[np.float32]:
     Returns
     -------
     ndarray of shape (h' + 2, w' + 2), float32
-        In cells, framed by zeros.
+        In cells, framed by zeros: at least half a cell inside.
 
     """
-    inside = component.inside
-    scale = math.sqrt(component.area / algorithm.ALGORITHM.grid_cells)
-    step = int(scale / _BLOCKS) or 1
-    blocks = _blocks(inside, step)
-    if cv2.countNonZero(blocks) * step ** 2 < _COVERED * component.area:
-        # Thin strokes or full of specks: blocks would tear it.
-        step, blocks = 1, inside
-    scale /= step
-    distance: npt.NDArray[Any] = cv2.distanceTransform(blocks, cv2.DIST_L2, 5)
-    if scale <= 1:
-        return distance
-    side = math.ceil(scale) | 1
-    cv2.dilate(distance, np.ones((side, side), np.uint8), dst=distance)
-    rows, columns = (samples(round((size - 2) / scale) or 1, size - 2) + 1
-                     for size in distance.shape)
-    reduced = np.zeros((len(rows) + 2, len(columns) + 2), np.float32)
-    np.divide(distance.take(rows, axis=0).take(columns, axis=1), np.float32(scale),
-              out=reduced[1:-1, 1:-1])
-    return reduced
+    distances, _ = _distance_maps([component])
+    return distances
 
 
-def _blocks(inside: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.uint8]:
-    """Return which blocks of ``step`` x ``step`` pixels are inside, framed by zeros."""
-    if step == 1:
-        return inside
-    eroded = cv2.erode(inside, np.ones((step, step), np.uint8))
-    middle = eroded[1 + step // 2:-1:step, 1 + step // 2:-1:step]
-    blocks = np.zeros((middle.shape[0] + 2, middle.shape[1] + 2), np.uint8)
-    blocks[1:-1, 1:-1] = middle
-    return blocks
+def _distance_maps(components: Sequence[Component],
+                   ) -> tuple[npt.NDArray[np.float32], list[tuple[slice, slice]]]:
+    """Return distance maps on one sheet, framed by zeros, and where each is without its frame."""
+    shapes = [_grid_shape(component) for component in components]
+    (height, width), places = _atlas(shapes)
+    drawn = np.zeros((2 * height, 2 * width), np.uint8)
+    for component, shape, (rows, columns) in zip(components, shapes, places, strict=True):
+        # Pixels are drawn as they are, so that flips and turns change nothing.
+        scale = 1 if component.area <= algorithm.ALGORITHM.grid_cells else 2
+        image = np.zeros((scale * shape[0], scale * shape[1]), np.uint8)
+        contours = scaled_contours(component, image.shape)
+        cv2.drawContours(image, contours, -1, 2, cv2.FILLED)
+        cv2.drawContours(image, contours, -1, 1, 1)
+        if scale == 1:
+            image = image.repeat(2, axis=0).repeat(2, axis=1)
+        drawn[2 * rows.start:2 * rows.stop, 2 * columns.start:2 * columns.stop] = image
+    fine: npt.NDArray[Any] = cv2.distanceTransform(drawn >> 1, cv2.DIST_L2, 5)
+    fine += drawn > 0
+    distances = np.maximum(fine[::2], fine[1::2])
+    distances = np.maximum(distances[:, ::2], distances[:, 1::2])
+    distances /= 2
+    return distances, places
 
 
 def samples(count: int, size: int) -> npt.NDArray[np.intp]:
@@ -119,33 +137,26 @@ def basins(distance: npt.NDArray[np.float32],
     Returns
     -------
     labels : ndarray of shape (h, w), int64
-        0 where ``distance`` is 0, otherwise 1..n.
+        1..n where ``distance`` is not 0 and in the cells around; 0 elsewhere.
     peaks : ndarray of shape (n + 1,), int64
         Where the peak of each label is in the flat image; 0 for label 0.
 
     """
-    inside = distance > 0
     # The digital distance map has ripples; a little smoothing removes most of the tiny basins.
-    smooth = cv2.GaussianBlur(distance, (3, 3), 0)
+    heights = np.rint(cv2.GaussianBlur(distance, (3, 3), 0) * _LEVELS)
     size = 1 << distance.size.bit_length()
     keys = np.arange(distance.size, dtype=np.float64).reshape(distance.shape)
-    keys += np.rint(smooth * _LEVELS) * size
-    keys *= inside
-    up = cv2.dilate(keys, _NEIGHBOURS).astype(np.intp)
+    keys += heights * size
+    keys *= distance > 0
+    up = cv2.dilate(keys, _NEIGHBOURS).astype(np.intp).ravel()
     up &= size - 1
-    up *= inside
-    up = up.ravel()
-    # Cell 0 is outside: its peak is itself.
+    up[0] = 0  # Where cells far outside lead to.
     here = np.arange(len(up))
     peaks, = (up == here).nonzero()
-    while True:
-        further = up.take(up)
-        if (further == up).all():
-            break
+    while ((further := up.take(up)) != up).any():
         up = further
-    numbers = np.zeros(len(up), np.intp)
-    numbers[peaks] = here[:len(peaks)]
-    return numbers.take(up).reshape(distance.shape), peaks
+    here[peaks] = np.arange(len(peaks))
+    return here.take(up).reshape(distance.shape), peaks
 
 
 def saddles(distance: npt.NDArray[np.float32], labels: npt.NDArray[np.integer],
@@ -166,24 +177,20 @@ def saddles(distance: npt.NDArray[np.float32], labels: npt.NDArray[np.integer],
         The first label is the smaller.
 
     """
-    flat, heights = labels.ravel(), distance.ravel()
-    inside = heights > 0
-    width = labels.shape[1]
-    # Each cell and the one to its right, then the three below: what lies beyond a frame is zero.
-    ones, others = [], []
-    for step in (1, width - 1, width, width + 1):
-        meet = flat[step:] != flat[:-step]
-        meet &= inside[step:]
-        meet &= inside[:-step]
-        one, = meet.nonzero()
-        ones.append(one)
-        others.append(one + step)
-    one, other = np.concatenate(ones), np.concatenate(others)
+    heights, width = distance.ravel(), labels.shape[1]
+    inside = np.where(distance > 0, labels, 0)
+    # Cells beside a larger label, and the eight around each.
+    image = inside.astype(np.float32)
+    cells, = ((cv2.dilate(image, _NEIGHBOURS) > image) & (inside > 0)).ravel().nonzero()
+    around = np.add.outer(cells, [-width - 1, -width, 1 - width, -1, 1, width - 1, width,
+                                  width + 1])
+    inside = inside.ravel()
+    own, others = inside[cells], inside[around]
+    one, other = (others > own[:, None]).nonzero()
     if not len(one):
         return []
-    height = np.minimum(heights[one], heights[other])
-    one, other = flat[one], flat[other]
-    pair = np.minimum(one, other) << 32 | np.maximum(one, other)
+    height = np.minimum(heights[cells[one]], heights[around[one, other]])
+    pair = own[one] << 32 | others[one, other]
     order = pair.argsort(kind='stable')
     pair, height = pair[order], height[order]
     change, = (pair[1:] != pair[:-1]).nonzero()
@@ -209,41 +216,46 @@ def _without_shallow(peaks: list[float], meetings: list[tuple[float, int, int]])
     return [find(node) for node in range(len(peaks))]
 
 
-def _atlas(images: Sequence[npt.NDArray[np.float32]],
-           ) -> tuple[npt.NDArray[np.float32], list[tuple[slice, slice]]]:
-    """Put images on one sheet, row by row; returns it and where each image is."""
-    shapes = [image.shape for image in images]
+def _atlas(shapes: Sequence[tuple[int, int]],
+           ) -> tuple[tuple[int, int], list[tuple[slice, slice]]]:
+    """Return the shape of a sheet, and where on it each image has its place, framed."""
     # About a square; a whole number of the widest images, so that nearly alike ones fill it.
-    widest = max(w for _, w in shapes)
-    width = widest * max(round(math.sqrt(sum(h * w for h, w in shapes)) / widest), 1)
+    widest = max(w for _, w in shapes) + 1
+    area = sum((h + 1) * (w + 1) for h, w in shapes)
+    width = widest * max(round(math.sqrt(area) / widest), 1)
     places: dict[int, tuple[slice, slice]] = {}
-    top = bottom = left = 0
+    top, bottom, left = 1, 1, 0
     for k in sorted(range(len(shapes)), key=lambda k: -shapes[k][0]):
         h, w = shapes[k]
-        if left + w > width:
+        if left + w + 1 > width:
             top, left = bottom, 0
-        places[k] = slice(top, top + h), slice(left, left + w)
-        left += w
-        bottom = max(bottom, top + h)
-    sheet = np.zeros((bottom, width), np.float32)
-    for k, place in places.items():
-        sheet[place] = images[k]
-    return sheet, [places[k] for k in range(len(shapes))]
+        places[k] = slice(top, top + h), slice(left + 1, left + 1 + w)
+        left += w + 1
+        bottom = max(bottom, top + h + 1)
+    return (bottom, width + 1), [places[k] for k in range(len(shapes))]
 
 
-def basin_graphs(components: Sequence[Component]) -> list[RegionGraph]:
+def basin_graphs(components: Iterable[Component]) -> Iterator[RegionGraph]:
     """
-    Return the basins of each component.
+    Yield the basins of each component.
 
-    Some components together go over one atlas: most are small, and take less time than a NumPy
-    call. With more of them, the C library gives the memory back to the system and takes it again
-    at each frame.
+    Some components are looked at together: most are small, and take less time than a NumPy call.
     """
-    if len(components) > _TOGETHER:
-        return [*basin_graphs(components[:_TOGETHER]), *basin_graphs(components[_TOGETHER:])]
-    if not components:
-        return []
-    distances, places = _atlas([distance_map(component) for component in components])
+    together: list[Component] = []
+    left = _TOGETHER
+    for component in components:
+        left -= math.prod(_grid_shape(component))
+        if together and left < 0:
+            yield from _basin_graphs(together)
+            together, left = [], _TOGETHER - math.prod(_grid_shape(component))
+        together.append(component)
+    if together:
+        yield from _basin_graphs(together)
+
+
+def _basin_graphs(components: Sequence[Component]) -> Iterator[RegionGraph]:
+    """Yield the basins of each component, of all together."""
+    distances, places = _distance_maps(components)
     owners = np.zeros(distances.shape, np.int32)
     for k, place in enumerate(places):
         owners[place] = k
@@ -255,21 +267,16 @@ def basin_graphs(components: Sequence[Component]) -> list[RegionGraph]:
     # Number the basins of each component from 1.
     numbers = [0] * len(parent)
     regions: list[list[Region]] = [[] for _ in components]
-    for top, shape in shapes(np.array(parent)[labels]).items():
+    for top, shape in shapes(np.array(parent)[labels] * (distances > 0)).items():
         regions[owner[top]].append(Region(peaks[top], *shape))
         numbers[top] = len(regions[owner[top]])
     numbers = [numbers[top] for top in parent]
     numbered = np.array(numbers, np.uint16)[labels]
-    # Cells without a distance can still have pixels of the component, at its outline, where blocks
-    # are not all inside. What is still without is left to the partition, which takes longer.
-    for _ in range(2):
-        cv2.copyTo(cv2.dilate(numbered, _NEIGHBOURS), (numbered == 0).view(np.uint8), numbered)
     contacts: list[dict[tuple[int, int], Contact]] = [{} for _ in components]
     for saddle, a, b in meetings:
         one, other = sorted((numbers[a], numbers[b]))
         if one != other:
             contacts[owner[a]].setdefault((one, other), Contact(saddle))
-    return [RegionGraph(distances[place][1:-1, 1:-1], numbered[place][1:-1, 1:-1], found, meeting,
-                        component.area / sum(region.area for region in found))
-            for place, found, meeting, component in zip(places, regions, contacts, components,
-                                                        strict=True)]
+    for component, place, found, meeting in zip(components, places, regions, contacts, strict=True):
+        yield RegionGraph(distances[place], numbered[place], found, meeting,
+                          component.area / sum(region.area for region in found))
