@@ -66,7 +66,7 @@ class Algorithm:
     solid: float = 0.93
     grid_cells: int = 700
     shallow: float = 0.85
-    limit: float = 0.6
+    limit: float = 0.62
     concavity: float = -5.0
     size_ratio: float = 0.15
     elongation: float = -2.0
