@@ -277,6 +277,7 @@ def _basin_graphs(components: Sequence[Component]) -> Iterator[RegionGraph]:
         one, other = sorted((numbers[a], numbers[b]))
         if one != other:
             contacts[owner[a]].setdefault((one, other), Contact(saddle))
-    for component, place, found, meeting in zip(components, places, regions, contacts, strict=True):
-        yield RegionGraph(distances[place], numbered[place], found, meeting,
+    for component, place, found, meetings_here in zip(components, places, regions, contacts,
+                                                      strict=True):
+        yield RegionGraph(distances[place], numbered[place], found, meetings_here,
                           component.area / sum(region.area for region in found))
