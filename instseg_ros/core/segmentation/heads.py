@@ -36,7 +36,7 @@ def head_graph(component: Component) -> RegionGraph | None:
     width = round((x1 - x0) * height / (y1 - y0)) or 1
     drawn = np.zeros((height, width), np.uint8)
     cv2.drawContours(drawn, scaled_contours(component, drawn.shape), -1, 1, cv2.FILLED)
-    drawn *= np.arange(height, 0, -1, np.uint8)[:, None]
+    drawn *= np.arange(height, 0, -1, dtype=np.uint8)[:, None]
     profile = drawn.max(axis=0).astype(np.intp)
     heads = peaks(profile, algorithm.ALGORITHM.head_prominence * height)
     if len(heads) < 2:

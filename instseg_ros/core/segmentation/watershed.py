@@ -65,9 +65,9 @@ def distance_map(component: Component) -> npt.NDArray[np.float32]:
     """
     Return the distance to the outline, on a grid that has about 700 cells in the component.
 
-    The outline is drawn with half the side of a cell, and of each cell the largest distance is
-    taken. So the time does not depend on the size of the picture; necks of any width stay, and so
-    do gaps, as two outlines side by side.
+    The outline is drawn with dots of half a cell, and of each cell the largest distance is taken.
+    So the time does not depend on the size of the picture; necks of any width stay, and so do
+    gaps, as two outlines side by side.
 
     Parameters
     ----------
@@ -277,6 +277,7 @@ def _basin_graphs(components: Sequence[Component]) -> Iterator[RegionGraph]:
         one, other = sorted((numbers[a], numbers[b]))
         if one != other:
             contacts[owner[a]].setdefault((one, other), Contact(saddle))
-    for component, place, found, meeting in zip(components, places, regions, contacts, strict=True):
-        yield RegionGraph(distances[place], numbered[place], found, meeting,
+    for component, place, found, meetings_here in zip(components, places, regions, contacts,
+                                                      strict=True):
+        yield RegionGraph(distances[place], numbered[place], found, meetings_here,
                           component.area / sum(region.area for region in found))
