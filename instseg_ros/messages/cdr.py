@@ -76,6 +76,7 @@ class DetectionFields(NamedTuple):
 
 
 class _Writer:
+
     def __init__(self) -> None:
         self.out = bytearray(_LITTLE_ENDIAN + b'\0\0')
 
@@ -98,6 +99,7 @@ class _Writer:
 
 
 class _Reader:
+
     def __init__(self, data: bytes) -> None:
         if data[:2] != _LITTLE_ENDIAN:
             raise OtherFormatError

@@ -103,7 +103,7 @@ class Inbox:
         self.waiting: deque[Any] = deque()
         self.since = time.monotonic()
 
-    def open(self, subscription: Subscription) -> None:
+    def attach(self, subscription: Subscription) -> None:
         """Tell whose messages they are."""
         self.subscription = subscription
         self.topic = subscription.topic_name

@@ -147,7 +147,7 @@ class InstanceDetections:
 
     @cached_property
     def detections(self) -> list[Any]:
-        """The detections as a message has them."""
+        """Return the detections as a message has them."""
         return list(instances_to_detections(self.instances, self.header, self.ids).detections)
 
 
@@ -167,12 +167,12 @@ class ReadDetections:
 
     @property
     def ids(self) -> list[str]:
-        """The id of each detection."""
+        """Return the id of each detection."""
         return self.fields.ids
 
     @cached_property
     def detections(self) -> list[Any]:
-        """The detections as a message has them."""
+        """Return the detections as a message has them."""
         return list(deserialize_message(self.data, Detection2DArray).detections)
 
 

@@ -189,7 +189,7 @@ class StageNode(Node, Generic[SettingsT]):
             kind, topic, inbox.on_message, copy(qos), raw=raw or read is not None,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=mismatch))
-        inbox.open(subscription)
+        inbox.attach(subscription)
         self._inputs[subscription] = inbox
         return subscription
 

@@ -5,6 +5,7 @@ import time
 
 from instseg_ros.messages import topics
 from instseg_ros.messages.stamps import stamp_to_ns
+from instseg_ros.ros.stage_node import LATCHED
 import pytest
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
@@ -12,8 +13,6 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
-
-from instseg_ros.ros.stage_node import LATCHED
 
 NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node', 'overlay_node')
 APART, TOGETHER = '/apart', '/robots/together'
