@@ -66,12 +66,12 @@ class Algorithm:
     solid: float = 0.93
     grid_cells: int = 700
     shallow: float = 0.85
-    limit: float = 0.62
+    limit: float = 0.63
     concavity: float = -5.0
-    size_ratio: float = 0.15
+    size_ratio: float = 0.18
     elongation: float = -2.0
     elongated: float = 2.0
-    heads: float = 0.8
+    heads: float = 0.75
     heads_size_ratio: float = 0.4
     head_prominence: float = 0.06
     score_weights: tuple[float, ...] = (2.87, 0.73, -4.23, -0.6)
