@@ -22,39 +22,39 @@ class Algorithm:
     ----------
     automatic_size : float
         Share of the frame below which ``size_threshold`` -1 drops instances. modlib's default, 100
-        cells of a 320x320 grid, is the same share. Network 0.165 with a third of it, now 0.178.
+        cells of a 320x320 grid, is the same share. Network 0.163 with a third of it, now 0.176.
     solid : float
         Share of its convex hull from which on a component is one object: no cut is looked for,
         which saves two thirds of the time of a frame of objects that stand apart.
     grid_cells : int
         Cells that a component covers on its grid: time and memory do not grow with the picture.
-        Photos 0.734 with half, 0.739 with twice as many, now 0.739.
+        Photos 0.735 with half, 0.740 with twice as many, now 0.740.
     shallow : float
         Basins whose saddle is higher than this part of the lower peak are one: ripples of the
-        digital outline. Nuclei 0.883 to 0.926 at ``dist_threshold`` 0.7.
+        digital outline. Nuclei 0.885 to 0.926 at ``dist_threshold`` 0.7.
     limit : float
         Logarithm of the neck ratio that is allowed between convex regions of the same size. With
         the three weights below learned by ``benchmarks/learn.py``.
     concavity : float
         Weight of the squared concavity: a whole with limbs is cut at narrow necks only. Photos
-        0.661 to 0.739.
+        0.668 to 0.740.
     size_ratio : float
         Weight of the logarithm of the size ratio: something small on something large is more
-        often a piece of it. Photos 0.688 to 0.739.
+        often a piece of it. Photos 0.690 to 0.740.
     elongation : float
         Weight of the logarithm of elongation: regions that are long and lie end to end are one.
-        Photos 0.730 to 0.739; people are cut at the waist without.
+        Photos 0.731 to 0.740; people are cut at the waist without.
     elongated : float
-        Elongation of what counts as long, in widths of a disc. Photos 0.732 with 1.4.
+        Elongation of what counts as long, in widths of a disc. Photos 0.731 with 1.4.
     heads : float
-        Weight of heads on both sides, for upright classes. Network 0.171 to 0.178, photos 0.734
-        to 0.739.
+        Weight of heads on both sides, for upright classes. Network 0.170 to 0.176, photos 0.737
+        to 0.740.
     heads_size_ratio : float
         Further weight of the logarithm of the size ratio between heads: arms held away rise from
-        the outline as heads do. Photos 0.731 to 0.739, network 0.180 to 0.178.
+        the outline as heads do. Photos 0.734 to 0.740, network 0.178 to 0.176.
     head_prominence : float
         How far two heads rise above the valley between them, in heights of the component. Network
-        0.175 with twice as much; photos 0.736 with half.
+        0.173 with twice as much; photos 0.737 with half.
     score_weights : tuple of float
         Of 1 and of the three features of :mod:`.scores`: learned by ``benchmarks/learn.py``.
     score_reach : float
@@ -66,12 +66,12 @@ class Algorithm:
     solid: float = 0.93
     grid_cells: int = 700
     shallow: float = 0.85
-    limit: float = 0.62
+    limit: float = 0.63
     concavity: float = -5.0
-    size_ratio: float = 0.15
+    size_ratio: float = 0.18
     elongation: float = -2.0
     elongated: float = 2.0
-    heads: float = 0.8
+    heads: float = 0.75
     heads_size_ratio: float = 0.4
     head_prominence: float = 0.06
     score_weights: tuple[float, ...] = (2.87, 0.73, -4.23, -0.6)
