@@ -16,7 +16,7 @@ import pytest
 import recorded
 
 # Lines between two cars and between two people who touch, in frames of the sample.
-CARS, PEOPLE = (0, ((603.0, 54.0), (606.0, 69.0))), (20, ((499.0, 236.0), (506.0, 316.0)))
+CARS, PEOPLE = (0, ((609.0, 54.0), (613.0, 69.0))), (20, ((500.0, 236.0), (509.0, 316.0)))
 NEVER = SegmentationSettings(dist_threshold=0.0)
 
 
