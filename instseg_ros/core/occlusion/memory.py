@@ -110,7 +110,7 @@ class ShapeMemory:
         if instances.labels.shape != self._shape or not -LATE_S <= dt <= LONGEST_GAP_S:
             self.reset()
             self._shape, self._stamp_ns, dt = instances.labels.shape, stamp_ns, 0.0
-        table = self._table if dt >= 0 else self._table.kept(np.ones(len(self._table), bool))
+        table = self._table if dt >= 0 else self._table.copy()
         table.predict(dt)
         forecast, affinity = table.boxes, np.zeros((len(table), len(instances)))
         fits: list[_Fit] = []

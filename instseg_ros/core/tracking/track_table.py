@@ -145,6 +145,10 @@ class TrackTable:
         self.footprints = self.footprints.placed(before, len(self)).merged(
             seen.footprints.placed(now, len(self)))
 
+    def copy(self) -> TrackTable:
+        """Return a table that can change alone."""
+        return self.kept(np.ones(len(self), bool))
+
     def kept(self, rows: npt.NDArray[np.bool_]) -> TrackTable:
         """Return a table of some of the rows."""
         now = np.where(rows, np.cumsum(rows) - 1, -1)

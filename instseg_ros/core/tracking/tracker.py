@@ -189,7 +189,7 @@ class Tracker:
 
     def _recognise(self, seen: Measurement, dt: float) -> npt.NDArray[np.int64]:
         """Return the ids of a frame that came late; the tracks stay as they are."""
-        past = self._table.kept(np.ones(len(self._table), bool))
+        past = self._table.copy()
         past.predict(dt)
         _, rows, columns = self._associate(past, seen, dt)
         ids = np.zeros(len(seen.areas), np.int64)
