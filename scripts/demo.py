@@ -11,7 +11,7 @@ import time
 
 import cv2
 from instseg_ros.messages.topics import LATCHED as LATCHED_TOPICS
-from instseg_ros.messages.topics import OVERLAY, RECORDED
+from instseg_ros.messages.topics import is_optional, OVERLAY, RECORDED
 from instseg_ros.recordings.writer import BagWriter, offered_qos
 from instseg_ros.ros.conversions import image_to_array
 from instseg_ros.ros.probe import (own_domain, ProbeError, START_TIMEOUT_S,
@@ -121,7 +121,7 @@ def check(summary, pictures, output):
     """Write the summary; raise ProbeError when anything is missing."""
     (output / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
     with Reader(output / 'recording') as reader:
-        empty = {'/' + topic.lstrip('/') for topic in TOPICS} - {
+        empty = {'/' + topic.lstrip('/') for topic in TOPICS if not is_optional(topic)} - {
             c.topic for c in reader.connections if c.msgcount}
     if not summary['frames_sent'] or not summary['detections'] or not summary['tracks']:
         raise ProbeError(f'expected frames, detections and tracks, got {summary}')
