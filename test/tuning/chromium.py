@@ -60,18 +60,27 @@ def tune(*arguments, cwd, ending=signal.SIGINT):
     with open(cwd / 'stderr.txt', 'w+') as errors:
         process = subprocess.Popen(
             [*command, 'tune', *map(str, arguments), '--no-browser'], cwd=cwd, env=environment,
-            stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
-        ended = threading.Timer(120, process.kill)
-        ended.start()
+            stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
+            # nohup before the tests would have this signal ignored in here too.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
+        starting = threading.Timer(60, process.kill)
+        starting.start()
         try:
-            yield process, process.stdout.readline().split(' ')[0]
+            address = process.stdout.readline().split(' ')[0]
+            starting.cancel()
+            yield process, address
         finally:
+            starting.cancel()
             if process.poll() is None:
                 os.killpg(process.pid, ending)
-            process.wait()
-            ended.cancel()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             process.stdout.close()
         errors.seek(0)
         said = errors.read()
     (cwd / 'stderr.txt').unlink()
+    assert process.returncode != -signal.SIGKILL, 'it did not end when it was told to'
     assert 'Traceback' not in said, said
