@@ -10,8 +10,8 @@ import sys
 import time
 
 import cv2
-from instseg_ros.messages.topics import LATCHED as LATCHED_TOPICS
 from instseg_ros.messages.topics import is_optional, OVERLAY, RECORDED
+from instseg_ros.messages.topics import LATCHED as LATCHED_TOPICS
 from instseg_ros.recordings.writer import BagWriter, offered_qos
 from instseg_ros.ros.conversions import image_to_array
 from instseg_ros.ros.probe import (own_domain, ProbeError, START_TIMEOUT_S,

@@ -196,10 +196,10 @@ def test_timeline(street):
 
 def test_what_is_beside(street):
     street.one('figcaption .q-select').click()
-    street.press_option = [e for e in street.wait(
-        lambda: street.every('.q-menu .q-item'), 'choices') if e.text == 'Why it is cut']
+    why = street.wait(lambda: [e for e in street.every('.q-menu .q-item')
+                               if e.text == 'Why it is cut'], 'the choice')
     before = street.picture('side')
-    street.press_option[0].click()
+    why[0].click()
     street.wait(lambda: 'neck ratio' in street.one('.reasons').text, 'the reason of a cut')
     assert street.wait(lambda: street.picture('side') != before, 'the picture of the cuts')
 
