@@ -1,10 +1,13 @@
 """The page in a real browser: what a person does with it, from a recording to a better file."""
 
+import http.client
+import json
 from pathlib import Path
 import shutil
 import signal
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from chromium import NARROW, resize, tune, WIDE
@@ -357,6 +360,19 @@ def test_end_of_the_terminal_ends_everything(tmp_path, ending):
     while (left := _members(group)) and time.monotonic() < until:
         time.sleep(0.05)
     assert left == []
+
+
+def test_requests_cut_off_by_the_end_are_no_error(tmp_path):
+    with tune(recorded.record(tmp_path / 'small'), cwd=tmp_path) as (_, url):
+        assert answer(url)[0] == 200
+        polling = f'{url}_nicegui_ws/socket.io/?EIO=4&transport=polling'
+        with urllib.request.urlopen(polling) as opened:
+            name = json.loads(opened.read()[1:])['sid']
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc)
+        # The server answers this one when it has something to say.
+        connection.request('GET', f'{polling}&sid={name}')
+        assert answer(url)[0] == 200
+    connection.close()
 
 
 def _members(group):
