@@ -30,14 +30,10 @@ def pytest_report_header():
 
 @pytest.fixture(scope='session')
 def domain():
-    """Give the whole run a ROS domain of its own on this machine."""
-    from domain_coordinator import domain_id
+    """Give the ROS domain of this run, with the transport that the launch files choose."""
     from instseg_ros.ros.transport import transport_variables
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     os.environ.update(transport_variables(os.environ))
-    with domain_id() as number:
-        os.environ['ROS_DOMAIN_ID'] = str(number)
-        yield number
+    return int(os.environ['ROS_DOMAIN_ID'])
 
 
 class Rig:
