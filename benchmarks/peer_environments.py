@@ -19,5 +19,6 @@ def python_of(name: str) -> Path | None:
 def install(requirements: Mapping[str, str]) -> None:
     """Make an environment for each peer, out of its name and its pip requirement."""
     for name, requirement in requirements.items():
-        venv.create(FOLDER / name, with_pip=True)
+        if python_of(name) is None:
+            venv.create(FOLDER / name, with_pip=True)
         subprocess.run([FOLDER / name / 'bin' / 'pip', 'install', '-q', requirement], check=True)

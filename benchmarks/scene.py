@@ -2,7 +2,8 @@
 Events in zones, at lines and between objects against the truth of drawn streets, and their cost.
 
 ``python benchmarks/scene.py [--quick] [--no-peers] [--tuning]``; peers live in environments of
-their own in ``benchmarks/.venvs``; ``--install-peers`` makes them.
+their own in ``benchmarks/.venvs``; ``--install-peers`` makes them. A whole run with all peers writes
+``benchmarks/results/scene.json``, from which ``benchmarks/tables.py`` makes the table of the docs.
 
 The truth knows the whole figures, where the camera sees parts of them: a foot is where the figure
 stands, two overlap where their whole shapes do. Every row of a table is of the same tracks. The
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+import json
 from pathlib import Path
 import subprocess
 import sys
@@ -50,6 +52,7 @@ LINES = {'middle': (0.5, 0.6, 0.5, 1.0), 'slanted': (0.20, 1.0, 0.36, 0.6),
 RELATIONS = {'meets a car': {'with': ['car'], 'hysteresis_s': 0.1},
              'rides': {'with': ['bicycle'], 'relation_share': 0.15, 'hysteresis_s': 0.2},
              'without helmet': {'without': ['helmet'], 'hysteresis_s': 0.2}}
+OURS, SHORT = 'instseg_ros', ', short ones left out'
 TOPIC = {name: name.replace(' ', '_') for name in (*ZONES, *LINES, *RELATIONS)}
 
 
@@ -444,7 +447,9 @@ def related_scored(name: str, table: dict, found: Tracks, said: dict[str, list[s
             score.add(len(true), len(who & asked), len(who & true))
 
 
-def quality(seeds: Iterable[int], seconds: float, peers: bool) -> None:
+def quality(seeds: Iterable[int], seconds: float, peers: bool) -> list[dict]:
+    """Print every row, and return them."""
+    rows = []
     for moving in (False, True):
         streets = [street(seed, seconds, moving) for seed in seeds]
         truths = [truth_of(frames) for frames in streets]
@@ -454,15 +459,15 @@ def quality(seeds: Iterable[int], seconds: float, peers: bool) -> None:
             for frames, (zones, crossings) in zip(streets, truths, strict=True):
                 found = tracks(frames, kind)
                 events, related = ours(found)
-                scored('instseg_ros', table, ('entered', 'left'), ZONES, zones, events)
-                scored('instseg_ros', table, ('forward', 'backward'), LINES, crossings, events)
-                related_scored('instseg_ros', table, found, related)
+                scored(OURS, table, ('entered', 'left'), ZONES, zones, events)
+                scored(OURS, table, ('forward', 'backward'), LINES, crossings, events)
+                related_scored(OURS, table, found, related)
                 for name in PEERS if peers else ():
                     said = peer(name, found)
                     if said is None:
                         continue
                     if 'PolygonZone' in name:
-                        for joined, words in ((False, ''), (True, ', short ones left out')):
+                        for joined, words in ((False, ''), (True, SHORT)):
                             scored(name + words, table, ('entered', 'left'), ZONES, zones,
                                    peer_stays(said, found, joined))
                     elif 'LineZone' in name:
@@ -473,13 +478,16 @@ def quality(seeds: Iterable[int], seconds: float, peers: bool) -> None:
             camera = 'moving' if moving else 'standing'
             print(f'\n{camera} camera, {kind}: {sum(map(len, streets))} frames')
             print(f'  {"":16} {"":42} precision recall count of true')
-            for what, rows in table.items():
-                for name, score in rows.items():
+            for what, scores in table.items():
+                for name, score in scores.items():
                     print(f'  {what:16} {name:42} {score} of {score.true}', flush=True)
+                    rows.append({'camera': camera, 'tracks': kind, 'what': what, 'by': name,
+                                 **asdict(score)})
+    return rows
 
 
-def cost() -> None:
-    """Print milliseconds per frame of 10 selections on 50 tracks."""
+def cost() -> list[dict]:
+    """Print milliseconds per frame of 10 selections, and return them."""
     print('\nCost of 10 selections, 640x480')
     half = (0.0, 0.0, 0.5, 0.0, 0.5, 1.0, 0.0, 1.0)
     own = {f'zone{k}': {'classes': ['person'], 'zone': tuple(
@@ -490,6 +498,7 @@ def cost() -> None:
             'near': {'with': ['person'], 'relation': 'near', 'distance': 0.3}}
     of = SceneSettings(selections=tuple(own)).changed(**{
         f'{name}.{key}': value for name, one in own.items() for key, value in one.items()})
+    rows = []
     for count in (10, 50, 200):
         frames = [described(*crowd(count, i)) for i in range(60)]
         scene, spent = Scene(of, NAMES), []
@@ -497,8 +506,11 @@ def cost() -> None:
             start = time.perf_counter()
             scene.update(frames[i % 60], np.arange(1, count + 1), round(i * 5e7))
             spent.append(time.perf_counter() - start)
-        print(f'  {count:4d} tracks: median {1e3 * np.median(spent):5.2f} ms, '
-              f'p95 {1e3 * np.percentile(spent, 95):5.2f} ms')
+        rows.append({'tracks': count, 'median_ms': 1e3 * float(np.median(spent)),
+                     'p95_ms': 1e3 * float(np.percentile(spent, 95))})
+        print('  {tracks:4d} tracks: median {median_ms:5.2f} ms, p95 {p95_ms:5.2f} ms'.format(
+            **rows[-1]))
+    return rows
 
 
 def crowd(count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -523,11 +535,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.install_peers:
         install(REQUIREMENTS)
-    cost()
+    spent = cost()
     first = 0 if options.tuning else 100
     seeds, seconds = (range(first, first + 2), 12) if options.quick else (
         range(first, first + 4), 30)
-    quality(seeds, seconds, not options.no_peers)
+    rows = quality(seeds, seconds, not options.no_peers)
+    peers = {row['by'].removesuffix(SHORT) for row in rows} - {OURS}
+    if peers == set(PEERS) and not options.quick and not options.tuning:
+        (HERE / 'results' / 'scene.json').write_text(
+            json.dumps({'events': rows, 'cost': spent}, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 """
-Make the tables of ``docs/method.md`` from ``benchmarks/results/*.json``.
+Make the tables of ``docs/`` from ``benchmarks/results/*.json``.
 
 ``python benchmarks/tables.py`` replaces what is between ``<!-- NAME -->`` and ``<!-- end -->``.
 """
@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-METHOD = ROOT / 'docs' / 'method.md'
 
 
 def results(name: str) -> list | dict:
@@ -74,15 +73,41 @@ def speed_table() -> str:
           f'{row["ours"] / row["pass"]:.1f}'] for row in results('speed')])
 
 
+def scene_table() -> str:
+    """Return events and relations with the tracker's ids, beside others on the same tracks."""
+    found: dict[tuple[str, str], dict[str, dict]] = {}
+    for row in results('scene')['events']:
+        if row['tracks'] == "true instances, tracker's ids":
+            found.setdefault((row['what'], row['by']), {})[row['camera']] = row
+    cameras = ('standing', 'moving')
+    return markdown(
+        ['', 'by', *(f'{camera}: {of}' for camera in cameras
+                     for of in ('precision', 'recall', 'found of true'))],
+        [[what, by, *(cell for camera in cameras for cell in _scored(rows[camera]))]
+         for (what, by), rows in found.items()])
+
+
+def _scored(row: dict) -> list[str]:
+    return [f'{row["right"] / max(1, row["found"]):.3f}',
+            f'{row["right"] / max(1, row["true"]):.3f}', f'{row["found"]} of {row["true"]}']
+
+
+TABLES = {
+    'method': {'quality': quality_table, 'halves': halves_table, 'boxes': boxes_table,
+               'sensitivity': sensitivity_table, 'speed': speed_table},
+    'scene': {'scene': scene_table},
+}
+
+
 def main() -> None:
-    """Write the tables into the page."""
-    text = METHOD.read_text()
-    for name, table in (('quality', quality_table), ('halves', halves_table),
-                        ('boxes', boxes_table), ('sensitivity', sensitivity_table),
-                        ('speed', speed_table)):
-        before, rest = text.split(f'<!-- {name} -->\n')
-        text = f'{before}<!-- {name} -->\n\n{table()}\n\n' + rest[rest.index('<!-- end -->'):]
-    METHOD.write_text(text)
+    """Write the tables into the pages."""
+    for name, tables in TABLES.items():
+        page = ROOT / 'docs' / f'{name}.md'
+        text = page.read_text()
+        for mark, table in tables.items():
+            before, rest = text.split(f'<!-- {mark} -->\n')
+            text = f'{before}<!-- {mark} -->\n\n{table()}\n\n' + rest[rest.index('<!-- end -->'):]
+        page.write_text(text)
 
 
 if __name__ == '__main__':
