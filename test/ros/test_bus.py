@@ -89,6 +89,18 @@ def test_somebody_outside_is_heard(rig, pair):
     assert pair.numbers == [1, 2]
 
 
+def test_somebody_outside_with_the_same_stamp_is_heard(rig, pair):
+    outside = rig.publisher(Image, TOPIC)
+    listening = rig.collect(Image, TOPIC)
+    rig.until(lambda: pair.publisher.get_subscription_count() == 2)
+    rig.until(lambda: outside.get_subscription_count() == 2)
+    pair.publisher.publish(picture(1))
+    for number in (1, 2):
+        outside.publish(picture(number, array_to_image))
+    rig.until(lambda: len(listening) == 3 and 2 in pair.numbers)
+    assert pair.numbers == [1, 1, 2]
+
+
 @pytest.mark.parametrize('depth', [1, 3])
 def test_oldest_messages_go_when_too_many_wait(rig, bus, depth):
     pair = Pair(rig, bus, depth)
