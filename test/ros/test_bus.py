@@ -19,7 +19,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 TOPIC = 'pictures'
-SETTLED_S = 1.1  # the two ends of a topic are matched for sure
+SETTLED_S = 0.3  # the two ends of a topic are matched for sure
 
 
 def picture(number, kind=ArrayImage.of):
@@ -49,7 +49,8 @@ def bus(rig):
 
 
 @pytest.fixture
-def pair(rig, bus):
+def pair(rig, bus, monkeypatch):
+    monkeypatch.setattr('instseg_ros.ros.bus._MATCHED_S', SETTLED_S)
     pair = Pair(rig, bus)
     since = time.monotonic()
     rig.until(lambda: time.monotonic() > since + SETTLED_S)
