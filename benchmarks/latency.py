@@ -6,7 +6,8 @@ in one process, or each in its own. Another process, this one, subscribes to the
 to the tracks. The latency of a frame is the time from its publication, as the middleware stamps
 it, to the arrival of its tracks; the age of tracks is the time from their stamp, when the frame
 was taken, to their arrival. The first second is left out; lost frames are counted by the
-publisher's sequence numbers: those that were skipped (parameter when_late) count too.
+publisher's sequence numbers: those that were skipped (parameter when_late) count too, and with
+``--when-late wait`` none is.
 
     scripts/environment python benchmarks/latency.py [--duration S] [--rate HZ] [--busy N]
 
@@ -47,11 +48,12 @@ class AgeOfTracks(Node):
 
 def measure(size, one, options):
     """Return what was seen of one run."""
-    camera = ('--ros-args', '-p', 'source:=synthetic', '-p', 'own_process:=false',
-              '-p', f'width:={size[0]}', '-p', f'height:={size[1]}',
-              '-p', f'frame_rate:={options.rate}')
-    programs = ({'pipeline': (*NODES, *camera)} if one else
-                {name: camera if name == 'camera_node' else () for name in NODES})
+    # Each node takes what is its own.
+    parameters = ('--ros-args', '-p', 'source:=synthetic', '-p', 'own_process:=false',
+                  '-p', f'width:={size[0]}', '-p', f'height:={size[1]}',
+                  '-p', f'frame_rate:={options.rate}', '-p', f'when_late:={options.when_late}')
+    programs = ({'pipeline': (*NODES, *parameters)} if one else
+                dict.fromkeys(NODES, parameters))
     observers = []
 
     def observer():
@@ -77,6 +79,8 @@ def main():
     parser.add_argument('--rate', type=float, default=30.0, metavar='HZ')
     parser.add_argument('--busy', type=int, default=0, metavar='N',
                         help='other processes that compute all the time')
+    parser.add_argument('--when-late', choices=('skip', 'wait'), default='skip',
+                        help='what the segmentation does when more than two masks wait')
     options = parser.parse_args()
     print(f'{"":>9} {"":>9} {"":>7} {"":>5} {"":>8} {"latency, ms":>23} {"age, ms":>15}')
     print(f'{"size":>9} {"processes":>9} {"frames":>7} {"lost":>5} {"rate Hz":>8} '

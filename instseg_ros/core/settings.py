@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 from keyword import iskeyword
 import math
 from typing import Any, get_type_hints, TypeVar
@@ -144,6 +145,7 @@ class Settings:
         """Raise SettingsError when the values do not go together; nothing to check by default."""
 
     @classmethod
+    @cache
     def declared(cls) -> tuple[Setting, ...]:
         """Return the declarations of all settings, in the order of the fields."""
         hints = get_type_hints(cls)

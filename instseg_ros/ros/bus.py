@@ -7,14 +7,17 @@ process themselves, and to the middleware only while somebody else subscribes. W
 is a message, or what becomes one when the middleware needs it (by a method ``serialized``).
 
 Publishers and subscriptions stay known to the middleware: tools see the same graph, and publishers
-of other processes are heard. What was sent to others comes back from the middleware too; it is
-known by its stamp: Jazzy does not say who published, and the EventsExecutor hands that to nobody.
+of other processes are heard. What was sent to others comes back from the middleware too, and is
+left out there. It is known by its stamp and by the time that the middleware gives it while it is
+published: Jazzy does not say who published, and rclpy has no ignore_local_publications.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import wraps
+import math
 import threading
 import time
 from typing import Any
@@ -28,13 +31,40 @@ from rclpy.subscription import Subscription
 MAX_WAITING = 2  # messages that may wait for a node that skips
 _TURN_S = 0.02  # after which timers, services and other topics have their turn
 _MATCHED_S = 1.0  # after which the middleware has matched two ends in one process
-_SENT = 300  # stamps of a topic, more than messages wait anywhere
+_SENT = 300  # messages of a topic that are remembered, more than wait anywhere
+_ROUNDING_NS = 1000  # more than the middlewares' times lose on their way
 
 
 def has_header(kind: type) -> bool:
     """Return whether a message type begins with a header, as all do that go over the bus."""
     fields: dict[str, str] = kind.get_fields_and_field_types()  # type: ignore[attr-defined]
     return next(iter(fields.values()), '') == 'std_msgs/Header'
+
+
+class _Sent:
+    """
+    A message that a publisher gave to the middleware.
+
+    Parameters
+    ----------
+    message : Any
+        The message, or what becomes one.
+
+    """
+
+    def __init__(self, message: Any) -> None:
+        self._stamp = message.header.stamp.sec, message.header.stamp.nanosec
+        self._since_ns = time.time_ns()
+        self._until_ns = math.inf
+
+    def end(self) -> None:
+        """Tell that it is published."""
+        self._until_ns = time.time_ns()
+
+    def is_this(self, stamp: tuple[int, int] | None, source_ns: int) -> bool:
+        """Whether a message is this one, by its stamp and the time when it was published."""
+        return stamp == self._stamp and (
+            self._since_ns - _ROUNDING_NS <= source_ns <= self._until_ns + _ROUNDING_NS)
 
 
 class BusPublisher(Publisher):  # a generic type from Kilted on only
@@ -55,22 +85,38 @@ class BusPublisher(Publisher):  # a generic type from Kilted on only
         self.since = time.monotonic()
         self.latched = self.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         self.kept: deque[Any] = deque(maxlen=_depth(self.qos_profile))
-        self.sent: deque[tuple[int, int]] = deque(maxlen=_SENT)
+        self.sent: deque[_Sent] = deque(maxlen=_SENT)
 
     def publish(self, msg: Any) -> None:
         """Publish a message or what becomes one; it must not change from then on."""
-        own = self.bus.deliver(self, msg) if self.bus else 0
+        bus = self.bus
+        own = bus.deliver(self, msg) if bus else 0
         if not self.latched and self.get_subscription_count() <= own:
             return
-        if self.bus:
-            self.sent.append((msg.header.stamp.sec, msg.header.stamp.nanosec))
-        super().publish(msg if isinstance(msg, self.msg_type) else msg.serialized())
+        ready = msg if isinstance(msg, self.msg_type) else msg.serialized()
+        sent = bus.send(self, msg) if bus else None  # known before it can come back
+        super().publish(ready)
+        if sent:
+            sent.end()
 
     def destroy(self) -> None:
         """Destroy the publisher."""
         if self.bus:
             self.bus.leave(self)
         super().destroy()
+
+
+def _with_info(callback: Callable[..., None]) -> Callable[..., None]:
+    """
+    Return a method that takes a message and what the middleware says about it.
+
+    Executors call it with two arguments, the EventsExecutor with both in a tuple.
+    """
+    @wraps(callback)
+    def called(inbox: Any, *taken: Any) -> None:
+        callback(inbox, *(taken[0] if len(taken) == 1 else taken))
+
+    return called
 
 
 class Inbox:
@@ -117,11 +163,12 @@ class Inbox:
             self._bus.unsubscribe(self)
         self.waiting.clear()
 
-    def on_message(self, first: Any) -> None:
+    @_with_info
+    def on_message(self, message: Any, info: Mapping[str, Any]) -> None:
         """Take a message from the middleware, with all that wait if some are to be skipped."""
-        self._take(first)
+        self._take(message, info)
         while self._skips() and (found := self._next()):
-            self._take(found[0])
+            self._take(*found)
         for _ in range(len(self.waiting)):
             self.serve()
 
@@ -130,8 +177,9 @@ class Inbox:
             return self.subscription.handle.take_message(
                 self.subscription.msg_type, self.subscription.raw)
 
-    def _take(self, message: Any) -> None:
-        if self._bus is None or not self._bus.has_delivered(self.topic, message):
+    def _take(self, message: Any, info: Mapping[str, Any]) -> None:
+        if not (self._bus and self._bus.has_delivered(self.topic, message,
+                                                      info['source_timestamp'])):
             self.waiting.append(self._read(message) if self._read else message)
 
     def serve(self) -> None:
@@ -232,11 +280,19 @@ class Bus:
             return sum(max(inbox.since, publisher.since) < until
                        for inbox in self._receivers[publisher])
 
-    def has_delivered(self, topic: str, data: bytes) -> bool:
-        """Return whether a serialized message is one that this process sent itself."""
+    def send(self, publisher: BusPublisher, message: Any) -> _Sent:
+        """Remember a message that goes to the middleware."""
+        sent = _Sent(message)
+        with self._lock:
+            publisher.sent.appendleft(sent)
+        return sent
+
+    def has_delivered(self, topic: str, data: bytes, source_ns: int) -> bool:
+        """Return whether a message, published at a time, is one that this process sent itself."""
         stamp = serialized_stamp(data)
         with self._lock:
-            return any(stamp in p.sent for p in self._publishers if p.full_name == topic)
+            return any(sent.is_this(stamp, source_ns) for publisher in self._publishers
+                       if publisher.full_name == topic for sent in publisher.sent)
 
     def _put(self, inbox: Inbox, message: Any) -> None:
         inbox.waiting.append(message)

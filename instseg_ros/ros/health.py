@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from instseg_ros.messages.stamps import seconds
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.node import Node
 
 LOG_PERIOD_S = 5.0
@@ -18,7 +20,9 @@ _DAY_S = 86_400.0
 
 class Health:
     """
-    Counts a node's frames and problems and publishes them to /diagnostics once a second.
+    Counts a node's frames and problems and publishes them to /diagnostics.
+
+    Once a second, and at once when somebody begins to listen: nobody waits to hear of a node.
 
     Parameters
     ----------
@@ -40,7 +44,6 @@ class Health:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._frames = 0
         self._recent: deque[float] = deque(maxlen=100)
         self._stamp_ns = 0
@@ -53,6 +56,9 @@ class Health:
         self.connections: Callable[[], dict[str, str]] = dict
         self.idle = 'waiting for input'
         self.failure = ''
+        self._publisher = node.create_publisher(
+            DiagnosticArray, '/diagnostics', 10,
+            event_callbacks=PublisherEventCallbacks(matched=self._on_matched))
         # A steady clock: the node is to be heard of also when simulated time stands still.
         node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -98,6 +104,10 @@ class Health:
         if len(self._problems) > 50:
             del self._problems[next(iter(self._problems))]
         self._latest = now
+
+    def _on_matched(self, event: Any) -> None:
+        if event.current_count_change > 0:
+            self.publish()
 
     def publish(self) -> None:
         """Publish the node's status."""

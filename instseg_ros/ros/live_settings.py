@@ -118,8 +118,8 @@ class LiveSettings(Generic[SettingsT]):
 
     def _proposed(self, parameters: Iterable[Parameter]) -> SettingsT:
         """Return the current settings with changes; other owners' parameters pass untouched."""
-        return self.current.changed(**{
-            p.name: p.value for p in parameters if p.name in self._declared})
+        changes = {p.name: p.value for p in parameters if p.name in self._declared}
+        return self.current.changed(**changes) if changes else self.current
 
     def _check(self, parameters: list[Parameter]) -> SetParametersResult:
         reason = self.refusal(parameters)

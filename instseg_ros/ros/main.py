@@ -17,6 +17,10 @@ _NODES = {'camera_node': 'CameraNode',
           'tracker_node': 'TrackerNode', 'overlay_node': 'OverlayNode',
           'ground_node': 'GroundNode', 'scene_node': 'SceneNode'}
 _OPTIONAL = {'ground_node', 'scene_node'}
+# What core imports when it is needed, which would be amid a frame; and nodes that never need it.
+_WHEN_ASKED_FOR = {
+    'scipy.ndimage': {'camera_node'},
+    'scipy.optimize': {'camera_node', 'overlay_node', 'ground_node', 'scene_node'}}
 
 
 def camera_node() -> int:
@@ -79,7 +83,9 @@ def _run(*names: str) -> int:
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: sys.exit(0))
     import cv2
-    import scipy.ndimage  # noqa: F401  (core asks for it when it is needed: amid a frame)
+    for module, without in _WHEN_ASKED_FOR.items():
+        if not without.issuperset(names):
+            import_module(module)
     try:
         import rclpy
         import rclpy.signals

@@ -145,9 +145,9 @@ def test_another_process(rig, node, tmp_path):
 @pytest.mark.parametrize('own_process', [True, False])
 def test_what_cannot_be_opened_is_said_and_tried_again(rig, node, tmp_path, own_process):
     folder = tmp_path / 'pictures'
+    images = rig.collect(Image, IMAGE)
     node(source=str(folder), own_process=own_process)
     rig.until(lambda: any('there is nothing of that name' in m for m in rig.logs))
-    images = rig.collect(Image, IMAGE)
     make_folder(folder)
     rig.until(lambda: images)
 

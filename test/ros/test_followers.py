@@ -6,7 +6,7 @@ import time
 
 from fakes.pictures import make_folder, make_recording
 from instseg_ros.messages import topics
-from instseg_ros.ros.camera_node import CameraNode
+from instseg_ros.ros.camera_node import CameraNode, FIRST_PAUSE_S, POLL_S
 from instseg_ros.ros.followers import Followers
 from instseg_ros.ros.instance_segmentation_node import InstanceSegmentationNode
 from instseg_ros.ros.tracker_node import TrackerNode
@@ -36,7 +36,7 @@ def test_every_mask_is_processed_however_late_the_nodes_come(rig, camera, order)
     camera_node = camera(wait_for=NODES, wait_timeout=60.0)
     for kind in order:
         rig.until(lambda: any('waiting for' in line for line in rig.logs))
-        spin_for(rig, 1.0)
+        spin_for(rig, 4 * POLL_S)
         assert not camera_node._frames
         rig.add(kind())
     rig.until(lambda: len(tracks) == 6)
@@ -51,7 +51,7 @@ def spin_for(rig, seconds):
 def test_without_names_it_waits_for_any_subscriber(rig, camera):
     camera_node = camera(wait_timeout=60.0)
     rig.until(lambda: any('waiting for a subscriber' in line for line in rig.logs))
-    spin_for(rig, 1.0)
+    spin_for(rig, 4 * POLL_S)
     assert not camera_node._frames
     images = rig.collect(Image, topics.IMAGE)
     rig.until(lambda: len(images) == 6)
@@ -102,7 +102,7 @@ def test_a_source_that_fails_for_good_is_said_once(rig, tmp_path):
     camera_node = rig.add(CameraNode(parameter_overrides=[
         Parameter('source', value=str(folder)), Parameter('wait_timeout', value=0.0)]))
     rig.until(lambda: any('the camera stays closed' in line for line in rig.logs))
-    spin_for(rig, 2.0)
+    spin_for(rig, 2 * FIRST_PAUSE_S)
     assert sum('the camera stays closed' in line for line in rig.logs) == 1
     assert camera_node._camera_details['camera'] == 'closed for good'
     last = rig.diagnostics['camera_node'][-1]

@@ -13,19 +13,19 @@ from rosbags.rosbag2 import Reader
 
 ROOT = Path(__file__).parent.parent.parent
 END_S = 2.0
+NODES = ('camera_node', 'instance_segmentation_node', 'tracker_node', 'overlay_node')
 
 
 @pytest.mark.parametrize('ending', [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize('name', ['camera_node', 'instance_segmentation_node', 'tracker_node',
-                                  'overlay_node', 'pipeline'])
-def test_ends_at_once_and_without_a_traceback(start, rig, name, ending):
-    program = start(name)
-    wanted = 4 if name == 'pipeline' else 1
-    rig.until(lambda: len(rig.diagnostics) == wanted)
-    code, seconds, said = program.end(ending)
-    assert code == 0, said
-    assert 'Traceback' not in said
-    assert seconds < END_S
+def test_ends_at_once_and_without_a_traceback(start, rig, ending):
+    programs = {name: start(name, '--ros-args', '-r', f'__ns:=/{name}_alone') for name in NODES}
+    programs['pipeline'] = start('pipeline')
+    rig.until(lambda: rig.diagnostics.keys() == {*NODES, *(f'{n}_alone/{n}' for n in NODES)})
+    for name, program in programs.items():
+        code, seconds, said = program.end(ending)
+        assert code == 0, (name, said)
+        assert 'Traceback' not in said, name
+        assert seconds < END_S, name
 
 
 def test_pipeline_of_some_nodes(start, rig):
@@ -46,16 +46,17 @@ def test_parameters_that_are_wrong_are_named_and_the_node_runs(start, rig, tmp_p
                           for s in rig.diagnostics.get('robot/tracker_node', ())))
 
 
-@pytest.mark.parametrize(('arguments', 'said'), [
-    (['-p', 'source'], "'-p source'"), (['-r', 'one'], "'-r one'"), (['--nonsense'], '--nonsense'),
-    (['--params-file', '/absent.yaml'], '/absent.yaml'), (['--log-level', 'loud'], 'loud')])
-def test_arguments_that_are_wrong_end_in_a_sentence(start, arguments, said):
-    program = start('camera_node', '--ros-args', *arguments)
-    assert said in program.until('camera_node: expected arguments such as --ros-args')
-    code, _, rest = program.end(how=None)
-    assert code == 1
-    assert 'Traceback' not in rest
-    assert '/project/' not in rest, 'no lines of the sources of rcl'
+def test_arguments_that_are_wrong_end_in_a_sentence(start):
+    wrong = [(['-p', 'source'], "'-p source'"), (['-r', 'one'], "'-r one'"),
+             (['--nonsense'], '--nonsense'), (['--params-file', '/absent.yaml'], '/absent.yaml'),
+             (['--log-level', 'loud'], 'loud')]
+    programs = [start('camera_node', '--ros-args', *arguments) for arguments, _ in wrong]
+    for program, (_, said) in zip(programs, wrong, strict=True):
+        assert said in program.until('camera_node: expected arguments such as --ros-args')
+        code, _, rest = program.end(how=None)
+        assert code == 1
+        assert 'Traceback' not in rest
+        assert '/project/' not in rest, 'no lines of the sources of rcl'
 
 
 def test_parameters_of_one_node_reach_the_pipeline_without_a_warning(start, rig):
@@ -67,23 +68,22 @@ def test_parameters_of_one_node_reach_the_pipeline_without_a_warning(start, rig)
     assert 'WARN' not in said
 
 
-@pytest.mark.parametrize(('name', 'said'), [
-    ('missing', 'there is nothing of that name'),
-    ('truncated', 'cut off: '),
-    ('maskless', 'expected a topic camera/semantic_mask or camera/semantic_mask/compressed, '
-     'got /camera/image_raw/compressed'),
-])
-def test_bad_recording_is_named_and_the_node_runs(start, rig, tmp_path, name, said):
-    folder = tmp_path / name
-    {'missing': lambda: None, 'truncated': lambda: truncate(folder),
-     'maskless': lambda: record_without_masks(folder)}[name]()
-    program = start('camera_node', '--ros-args', '-p', f'source:={folder}',
-                    '-p', 'wait_timeout:=0.5')
-    assert str(folder) in program.until(said)
-    rig.until(lambda: any(said in s.message for s in rig.diagnostics.get('camera_node', ())))
-    code, seconds, _ = program.end()
-    assert code == 0
-    assert seconds < END_S
+def test_bad_recording_is_named_and_the_node_runs(start, rig, tmp_path):
+    bad = {'missing': 'there is nothing of that name', 'truncated': 'cut off: ',
+           'maskless': 'expected a topic camera/semantic_mask or camera/semantic_mask/compressed, '
+                       'got /camera/image_raw/compressed'}
+    truncate(tmp_path / 'truncated')
+    record_without_masks(tmp_path / 'maskless')
+    programs = {name: start(
+        'camera_node', '--ros-args', '-p', f'source:={tmp_path / name}', '-p', 'wait_timeout:=0.5',
+        '-r', f'__ns:=/{name}') for name in bad}
+    for name, program in programs.items():
+        assert str(tmp_path / name) in program.until(bad[name])
+        rig.until(lambda n=name: any(
+            bad[n] in s.message for s in rig.diagnostics.get(f'{n}/camera_node', ())))
+        code, seconds, _ = program.end()
+        assert code == 0
+        assert seconds < END_S
 
 
 def truncate(folder):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from . import kalman
 from .measurement import Measurement
@@ -185,6 +184,8 @@ def assign(likeness: Table, least: float) -> tuple[Rows, Rows]:
     wants[rows] = wanted_by[columns] = 0
     free_rows, free_columns = np.flatnonzero(wants), np.flatnonzero(wanted_by)
     if len(free_rows) and len(free_columns):
+        # Takes 0.2 s and 26 MB to import, which nodes that match nothing are spared.
+        from scipy.optimize import linear_sum_assignment
         contested = np.ix_(free_rows, free_columns)
         gain = np.where(possible[contested], likeness[contested], 0.0)
         r, c = linear_sum_assignment(gain, maximize=True)
