@@ -29,8 +29,7 @@ from metrics import Example, load, MATCH, overlap, roc_area  # noqa: E402
 # Pixels below which instances are dropped: the small pieces of a network are no matter of cuts.
 SIZES = {'coco_voc20': 20, 'nuclei': 20, 'coco_voc20_network': 300}
 # Steps of the search, halved in each round.
-STEPS = {'limit': 0.15, 'concavity': 2.0, 'size_ratio': 0.06,
-         'elongation': 0.7}
+STEPS = {'limit': 0.15, 'concavity': 2.0, 'size_ratio': 0.06, 'elongation': 0.7}
 
 
 def survey(example: Example, size: int) -> list:

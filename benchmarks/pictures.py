@@ -11,7 +11,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from instseg_ros.cameras.synthetic import CLASS_NAMES, SyntheticScene  # noqa: E402, I100
+from instseg_ros.cameras.camera import CameraSettings  # noqa: E402, I100
+from instseg_ros.cameras.recording import RecordingCamera  # noqa: E402
+from instseg_ros.cameras.synthetic import CLASS_NAMES, SyntheticScene  # noqa: E402
 from instseg_ros.core import segment_instances, SegmentationSettings, Segmenter  # noqa: E402
 from instseg_ros.core import Tracker, TrackingSettings  # noqa: E402
 from instseg_ros.core.drawing import draw_overlay, OverlaySettings  # noqa: E402
@@ -36,6 +38,18 @@ def drawn() -> np.ndarray:
     cv2.circle(mask, (400, 270), 34, 0, -1)
     cv2.ellipse(mask, (560, 200), (44, 120), 20, 0, 360, 7, -1)
     return mask
+
+
+def street(moment: int = 66) -> np.ndarray:
+    """Return a moment of the sample recording as the overlay shows it."""
+    tracker = Tracker(TrackingSettings())
+    camera = RecordingCamera(CameraSettings(source=str(ROOT / 'sample')))
+    for i, capture in enumerate(camera.captures()):
+        found = segment_instances(capture.mask, SegmentationSettings())
+        ids = [str(k) if k else '' for k in tracker.update(found, capture.stamp_ns).tolist()]
+        if i == moment:
+            return draw_overlay(capture.frame, found, ids, camera.class_names, OverlaySettings())
+    raise ValueError(f'the sample has no moment {moment}')
 
 
 def followed(shown: tuple[float, ...] = (5.2, 5.4, 5.7, 6.3)) -> np.ndarray:
@@ -170,6 +184,7 @@ def main() -> None:
     for name, mask in masks.items():
         cv2.imwrite(str(PICTURES / f'{name}.png'),
                     debug_view(mask, SegmentationSettings(size_threshold=20)).mosaic)
+    cv2.imwrite(str(PICTURES / 'overlay.png'), street())
     cv2.imwrite(str(PICTURES / 'tracking.jpg'), followed())
     cv2.imwrite(str(PICTURES / 'tracking_post.png'), post())
     cv2.imwrite(str(PICTURES / 'memory.png'), meeting())

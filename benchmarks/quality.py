@@ -27,8 +27,9 @@ from metrics import Example, load, MATCH, overlap, quality, roc_area  # noqa: E4
 
 KINDS = ('coco_voc20', 'nuclei', 'coco_voc20_network')
 DRAWN = 'drawn street'
+PEOPLE, PERSON = 'people of a network', 15
 # Of true masks every small piece is a piece of an object; a network leaves false ones.
-SIZES = {'coco_voc20': 20, 'nuclei': 20, 'coco_voc20_network': -1, DRAWN: 20}
+SIZES = {'coco_voc20': 20, 'nuclei': 20, 'coco_voc20_network': -1, PEOPLE: -1, DRAWN: 20}
 
 
 def drawn_street() -> list[Example]:
@@ -37,6 +38,20 @@ def drawn_street() -> list[Example]:
                     scene.class_ids)
             for seed, moment in itertools.product(range(12), np.arange(1, 12, 1.7))
             for scene in (SyntheticScene(seed=seed).at(float(moment)),)]
+
+
+def people(examples: list[Example]) -> list[Example]:
+    """Return the people of the images that have several."""
+    found = []
+    for example in examples:
+        chosen = np.flatnonzero(example.class_ids == PERSON)
+        if len(chosen) > 1:
+            numbers = np.zeros(len(example.class_ids) + 1, np.int64)
+            numbers[chosen + 1] = np.arange(1, len(chosen) + 1)
+            found.append(Example(
+                example.name, np.where(example.mask == PERSON, example.mask, np.uint8(0)),
+                numbers[example.instances], example.class_ids[chosen]))
+    return found
 
 
 def evaluate(examples: list[Example], segment) -> dict[str, float]:
@@ -126,6 +141,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     default = SegmentationSettings().dist_threshold
     rows, data = [], {kind: load(kind) for kind in KINDS}
+    data[PEOPLE] = people(data['coco_voc20_network'])
     data[DRAWN] = drawn_street()
 
     def tell(kind: str, title: str, segment) -> None:

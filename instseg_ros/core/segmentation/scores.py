@@ -55,13 +55,13 @@ def features(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],
     -------
     beside, concavity, margins : ndarray of shape (N,), float64
         Logarithm of the area over that of the largest instance of the same class nearby (what is
-        small beside a large one is often a piece of it), at least -5; square of the concavity
-        (the share of the hull that is not covered); margin of its least clear cut.
+        small beside a large one is often a piece of it); square of the concavity (the share of
+        the hull that is not covered); margin of its least clear cut.
 
     """
     beside = np.log(areas / _largest_nearby(class_ids, areas, boxes))
     concavity = np.maximum(1 - areas / hull_areas, 0)
-    return np.maximum(beside, -5), concavity * concavity, margins
+    return beside, concavity * concavity, margins
 
 
 def _largest_nearby(class_ids: npt.NDArray[np.uint8], areas: npt.NDArray[np.int64],

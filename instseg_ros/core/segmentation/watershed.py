@@ -16,7 +16,6 @@ CVGIP 1986 (``cv2.distanceTransform``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-import itertools
 import math
 from typing import Any
 
@@ -51,12 +50,9 @@ def scaled_contours(component: Component, shape: tuple[int, int]) -> Sequence[Hu
     if component.pixels is None:
         # From border to border of both, which no flip changes.
         x0, y0, x1, y1 = component.box
-        factors = np.array([(columns - 1) / max(x1 - x0 - 1, 1), (rows - 1) / max(y1 - y0 - 1, 1)])
-        shift = 0.5 - np.array([x0, y0]) * factors
-        points = (np.concatenate(component.contours) * factors + shift).astype(np.int32)
-        ends = itertools.accumulate(map(len, component.contours))
-        return [points[end - len(contour):end]
-                for contour, end in zip(component.contours, ends, strict=True)]
+        wide, high = (columns - 1) / max(x1 - x0 - 1, 1), (rows - 1) / max(y1 - y0 - 1, 1)
+        change = np.array([[wide, 0, -x0 * wide], [0, high, -y0 * high]])
+        return [cv2.transform(contour, change) for contour in component.contours]
     image = cv2.resize(component.pixels * 255, (columns, rows), interpolation=cv2.INTER_AREA)
     return cv2.findContours(image, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)[0]
 
