@@ -92,7 +92,7 @@ class Pipeline:
 
 @pytest.fixture(autouse=True)
 def looks_often(monkeypatch):
-    monkeypatch.setattr('instseg_ros.ros.observer._PERIOD_S', 0.1)
+    monkeypatch.setattr('instseg_ros.ros.observer._PERIOD_S', 0.2)
 
 
 @pytest.fixture
