@@ -43,7 +43,7 @@ class RemoteSettings(Generic[SettingsT]):
         self._kind = kind
         self._changed = changed
         self._current: SettingsT | None = None
-        self._early: dict[str, Any] = {}  # changes that were heard before the first answer
+        self._heard: dict[str, Any] = {}  # changes: newer than an answer that comes after them
         self._remote = f'{node.get_namespace().rstrip("/")}/{remote}'
         self._names = list(kind().parameters())
         self._events = ParameterEventHandler(node)
@@ -62,23 +62,25 @@ class RemoteSettings(Generic[SettingsT]):
         values = answer.result().values if answer.result() else []
         if len(values) == len(self._names):
             answered = dict(zip(self._names, map(parameter_value_to_python, values), strict=True))
-            self._take((answered | self._early).items())
+            self._take((answered | self._heard).items())
 
     def _on_event(self, event: ParameterEvent) -> None:
         if event.node == self._remote:
             changes: Iterable[Parameter] = (*event.new_parameters, *event.changed_parameters)
-            self._take((p.name, parameter_value_to_python(p.value)) for p in changes
-                       if p.name in self._names)
+            heard = {p.name: parameter_value_to_python(p.value) for p in changes
+                     if p.name in self._names}
+            self._heard.update(heard)
+            self._take(heard.items())
 
     def _take(self, changes: Iterable[tuple[str, Any]]) -> None:
         # An empty list has no type in ROS, and arrives as no value.
         values = {name: () if value is None else value for name, value in changes}
         if self._current is None:
             # A few of the values, with defaults for the others, would be no settings of the node.
-            self._early.update(values)
-            if not set(self._names) <= self._early.keys():
+            self._heard.update(values)
+            if not set(self._names) <= self._heard.keys():
                 return
-            values = self._early
+            values = self._heard
         try:
             settings = (self._current or self._kind()).changed(**values)
         except SettingsError:

@@ -64,6 +64,7 @@ class StageNode(Node, Generic[SettingsT]):
         self._outputs: list[Publisher] = []
         self._inputs: dict[Subscription, Inbox] = {}
         self.live = LiveSettings(self, kind, self.health.problem)
+        # Says when somebody begins to listen.
         self._events = self.create_publisher(
             ParameterEvent, '/parameter_events', qos_profile_parameter_events,
             event_callbacks=PublisherEventCallbacks(matched=self._tell_parameters))
@@ -101,7 +102,8 @@ class StageNode(Node, Generic[SettingsT]):
             message = ParameterEvent(node=self.get_fully_qualified_name())
             message.stamp = self.get_clock().now().to_msg()
             message.changed_parameters = [p.to_parameter_msg() for p in self._parameters.values()]
-            self._events.publish(message)
+            # By rclpy's own publisher: another one's message might arrive after later changes.
+            self._parameter_event_publisher.publish(message)
 
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
         """

@@ -161,20 +161,28 @@ class Program:
             self.lines.append(line)
         return code, seconds, ''.join(self.lines)
 
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
-        self._reader.join()
+    def terminate(self):
+        self._process.terminate()
+
+    def close(self):
+        """Wait for the end: who is killed leaves shared memory behind."""
+        try:
+            self._process.wait(TIMEOUT_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join()
 
 
 @pytest.fixture
 def start(domain):
     programs = []
+    with contextlib.ExitStack() as stack:
+        def start(*arguments):
+            programs.append(Program(*arguments))
+            stack.callback(programs[-1].close)
+            return programs[-1]
 
-    def start(*arguments):
-        programs.append(Program(*arguments))
-        return programs[-1]
-
-    yield start
-    for program in programs:
-        program.kill()
+        yield start
+        for program in programs:
+            program.terminate()
