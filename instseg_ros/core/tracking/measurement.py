@@ -21,7 +21,6 @@ COVERED = 0.25       # share of a side of the box along another instance that hi
 COVERED_DOUBT = 4.0
 INWARD = 1.0         # standard deviations inside the forecast from which on something hides it
 INWARD_DOUBT = 20.0
-CUT_BOTH = 4.0       # of both edges where the frame cuts an object off on both sides
 
 
 @dataclass(frozen=True)
@@ -97,5 +96,4 @@ def edge_doubt(forecast: npt.NDArray[np.float64], covariance: npt.NDArray[np.flo
     doubt = 1 + COVERED_DOUBT * (seen.covered[columns] > COVERED) \
         + INWARD_DOUBT * (inward > INWARD)
     doubt[cut] = kalman.UNSEEN
-    doubt[np.tile(cut[:, :2] & cut[:, 2:], 2)] = CUT_BOTH
     return doubt
