@@ -429,6 +429,21 @@ def test_who_goes_behind_a_kiosk_from_rest_comes_out_on_the_other_side():
     assert any(not frame for frame in ids)
 
 
+def test_a_strip_is_of_who_was_hidden_and_not_of_who_was_seen_a_moment_ago():
+    tracker = Tracker(TrackingSettings())
+    hidden, other, strip = (50, 30, 24, 60), (80, 29, 24, 62), (75, 29, 4, 62)
+    ids = run(tracker, [seen(hidden, other)] * 4 + [seen(other)] * 2 + [seen(strip)])
+    assert ids[4:] == [ids[0][1:], ids[0][1:], ids[0][:1]]
+
+
+def test_a_fragment_is_not_who_comes_out_of_hiding():
+    tracker = Tracker(TrackingSettings())
+    hidden, whole = (104, 20, 24, 30), (40, 20, 60, 30)
+    parts = (40, 20, 44, 30), (94, 20, 6, 30)
+    ids = run(tracker, [seen(whole, hidden)] * 4 + [seen(whole)] * 2 + [seen(*parts)] * 2)
+    assert ids[6:] == [[ids[0][0], 0]] * 2
+
+
 @pytest.mark.parametrize(('seed', 'most'), [(0, 1), (9, 1), (17, 0)])
 def test_clear_pairs_come_first(seed, most):
     """With all pairs in one stage there are 5, 3 and 4 switches."""
