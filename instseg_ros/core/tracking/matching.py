@@ -101,19 +101,20 @@ def common_area(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> Table
     return width * height
 
 
-def emergence(table: TrackTable, seen: Measurement, margin: float, deviations: float) -> Table:
+def emergence(table: TrackTable, seen: Measurement, rows: Rows, margin: float,
+              deviations: float) -> Table:
     """
-    Return how well instances are what comes out from behind something, (T, N).
+    Return how well instances are what comes out from behind something, for some tracks, (R, N).
 
     A strip of the object shows, over all of its height or all of its width: the IoU on one axis
     times the share of the strip inside the expected box on the other. That box grows there by
-    `margin` of its size and by `deviations` standard deviations of its edges, as what is behind
-    something may have turned. Zeros without masks: boxes of other detectors are of whole objects.
+    `margin` of its size and by `deviations` standard deviations of its edges, as who is hidden may
+    have turned. Zeros without masks: boxes of other detectors are those of whole objects.
     """
-    if not seen.labels.size:
-        return np.zeros((len(table), len(seen.areas)))
-    expected = table.boxes
-    spread = deviations * np.sqrt(kalman.edge_variances(table.covariance))
+    if not (seen.labels.size and len(rows)):
+        return np.zeros((len(rows), len(seen.areas)))
+    expected = table.boxes[rows]
+    spread = deviations * np.sqrt(kalman.edge_variances(table.covariance[rows]))
     wide = _grown(expected, margin) + spread * (-1, -1, 1, 1)
     share, iou = [], []
     for axis in (0, 1):

@@ -216,6 +216,7 @@ class Tracker:
         """
         visible = table.unseen_s <= dt
         confirmed = table.ids > 0
+        coasting = confirmed & ~visible
         iou, inside = mask_overlap(table, seen)
         shift = camera_shift(table, seen, iou, confirmed & visible)
         if shift.any():
@@ -230,7 +231,7 @@ class Tracker:
         clear = np.zeros_like(iou)
         r, c = np.nonzero(same & (iou > 0))
         clear[r, c] = (iou[r, c] + edge_affinity(table, seen, r, c)) / 2
-        box = self._box_affinity(table, seen, confirmed & ~visible)
+        box = self._box_affinity(table, seen, coasting)
         if self._tolerant_frames:
             box = np.maximum(box, iou)
         # Networks change their mind about a class (bus, car) more often than objects leap.
@@ -239,8 +240,11 @@ class Tracker:
         rows, columns = in_stages(((confirmed & visible, clear, max(RULES.clear, least)),
                                    (confirmed, near, least)))
         columns, fragment = fragments(table, seen, rows, columns)
-        strips = emergence(table, seen, RULES.margin, RULES.spread) * (same & ~fragment)
-        rows, columns = in_stages(((confirmed & ~visible, strips, RULES.strip),
+        strips = np.zeros_like(near)
+        strips[coasting] = emergence(table, seen, np.flatnonzero(coasting), RULES.margin,
+                                     RULES.spread)
+        strips *= same & ~fragment
+        rows, columns = in_stages(((coasting, strips, RULES.strip),
                                    (~confirmed, near, least)), rows, columns)
         return inside, fragment, rows, columns
 
