@@ -418,7 +418,7 @@ def test_a_strip_that_comes_out_matches_the_whole():
     assert strips[2] < 0.15
     table.covariance[:, 0, 0, 0] = 4**2
     assert emergence(table, Measurement.of(seen(at[1])), only, 0.3, 3)[0, 0] > 0.2
-    assert not emergence(table, Measurement.of(boxes(at[0])), only, 0.3, 3).any(), 'masks alone tell'
+    assert not emergence(table, Measurement.of(boxes(at[0])), only, 0.3, 3).any(), 'no masks'
 
 
 def test_who_goes_behind_a_kiosk_from_rest_comes_out_on_the_other_side():
