@@ -25,7 +25,7 @@ def fragments(table: TrackTable, seen: Measurement, rows: Rows, columns: Rows
     seen : Measurement
         What the frame shows.
     rows, columns : ndarray of shape (M,), intp
-        Pairs of tracks and instances.
+        Pairs of confirmed tracks and instances.
 
     Returns
     -------
@@ -36,26 +36,23 @@ def fragments(table: TrackTable, seen: Measurement, rows: Rows, columns: Rows
 
     """
     columns, fragment = columns.copy(), np.zeros(len(seen.areas), bool)
-    known = np.flatnonzero(table.ids[rows] > 0)
-    strange = np.setdiff1d(np.arange(len(fragment)), columns[known])
-    if not (seen.labels.size and len(known) and len(strange)):
+    strange = np.setdiff1d(np.arange(len(fragment)), columns)
+    if not (seen.labels.size and len(rows) and len(strange)):
         return columns, fragment
     boxes, areas = seen.boxes[strange], seen.areas[strange]
     extent = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1)
-    inside = common_area(table.boxes[rows[known]], boxes) / extent
-    inside[table.class_ids[rows[known]][:, None] != seen.class_ids[strange][None]] = 0
+    inside = common_area(table.boxes[rows], boxes) / extent
+    inside[table.class_ids[rows][:, None] != seen.class_ids[strange][None]] = 0
     # All parts together are no larger than the object was.
-    room = ROOM * table.whole_areas[rows[known]] - seen.areas[columns[known]]
+    room = ROOM * table.whole_areas[rows] - seen.areas[columns]
     for j in np.argsort(-areas).tolist():
         fits = np.where(areas[j] <= room, inside[:, j], 0)
         owner = int(fits.argmax())
         if fits[owner] <= INSIDE:
             continue
         room[owner] -= areas[j]
-        k, part = known[owner], strange[j]
-        if areas[j] > seen.areas[columns[k]]:
-            other = columns[k]
-            columns[columns == part] = other
-            columns[k], part = part, other
+        part = strange[j]
+        if areas[j] > seen.areas[columns[owner]]:
+            columns[owner], part = part, columns[owner]
         fragment[part] = True
     return columns, fragment
