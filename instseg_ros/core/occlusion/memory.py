@@ -14,7 +14,7 @@ from .shapes import Shape
 from ..instances import Instances
 from ..tracking import kalman
 from ..tracking.footprints import Footprints
-from ..tracking.matching import assign, common_area
+from ..tracking.matching import assign, buffered_iou, common_area, Rows
 from ..tracking.measurement import Measurement
 from ..tracking.track_table import TrackTable
 
@@ -22,12 +22,14 @@ Boxes = npt.NDArray[np.float64]
 Table = npt.NDArray[np.float64]
 Group = tuple[list[int], list[int]]   # rows of tracks, columns of instances
 
-SETTLED_FRAMES = 4    # in which an object must have been seen apart from all others
+SETTLED_FRAMES = 3    # in which an object must have been an instance of its own
 SAME = 0.2            # IoU of forecast and instance from which on they may be the same
+BUFFER = 0.3          # share by which the boxes of the rest grow before they are compared
 CLEAR = 0.5           # IoU from which on nobody asks further
 INSIDE = 0.35         # share of a forecast inside an instance that says: it is in there
 PART = 0.5            # share of an instance inside a forecast that says: a part of it
-EXPLAINED = 0.65      # IoU of a merged instance with all shapes that show in it
+EXPLAINED = 0.5       # IoU of a merged instance with all shapes that show in it
+LARGEST = 3.0         # times its shape: a part that holds something unknown too
 AGAINST = 0.2         # share of a shape that should be seen and is not, from which it is gone
 GONE_S = 0.4          # s for which an object is remembered with evidence against it
 HIDDEN_S = 2.5        # s for which it is remembered when another one may hide all of it
@@ -79,7 +81,7 @@ class ShapeMemory:
 
     def reset(self) -> None:
         """Forget every object."""
-        self._table = TrackTable.empty()   # `hits` count the frames in which it was seen apart
+        self._table = TrackTable.empty()   # `hits` count the frames in which it was no piece
         self._remembered: dict[int, _Remembered] = {}    # by the id of the track
         self._next_id = 1
         self._shape: tuple[int, ...] = ()
@@ -187,6 +189,8 @@ class ShapeMemory:
         covers = [e.moved(*o).cover(worth.shape) for e, o in zip(expected, offsets, strict=True)]
         areas = [e.area for e in expected]
         shown = showing(worth, covers, areas, (table.unseen_s[rows] <= dt + 1e-9).tolist())
+        if not shown:
+            return None
         blob, background = worth > 0, worth < 0
         covered = np.bitwise_or.reduce([covers[k] for k in shown]) > 0
         if np.count_nonzero(covered & blob) < EXPLAINED * np.count_nonzero(
@@ -202,7 +206,9 @@ class ShapeMemory:
             shown.sort(key=lambda k: -boxes[k, 3])
             parts = share_out((value > 0)[labels], [
                 shapes[k].laid(boxes[k], 1, origin).cover(labels.shape) for k in shown])
-            if all(np.count_nonzero(p) >= max(smallest_area, 1) for p in parts):
+            sizes = np.array([np.count_nonzero(p) for p in parts])
+            whole = step**2 * np.array([areas[k] for k in shown])
+            if (sizes >= max(smallest_area, 1)).all() and (sizes <= LARGEST * whole).all():
                 division = Division(columns, (x0, y0), parts)
         visible = np.zeros(len(rows), bool)
         visible[shown] = True
@@ -212,7 +218,7 @@ class ShapeMemory:
                unclear: npt.NDArray[np.bool_], dt: float) -> None:
         """Correct the tracks, remember shapes of what was seen apart; births and deaths."""
         table, now_s = self._table, self._stamp_ns * 1e-9
-        rows, columns = assign(affinity, SAME)
+        rows, columns = self._pairs(forecast, affinity, fits, instances)
         touching = _touching(instances)
         boxes, doubts, alone = [], [], []
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
@@ -248,12 +254,25 @@ class ShapeMemory:
         for row, column in alone:
             number = int(table.ids[row])
             self._remembered[number] = _Remembered(Shape(instances, column, now[row]), now_s)
-        table.hits[rows] += ~(touching | piece)[columns]
+        table.hits[rows] += ~piece[columns]
         self._bury(table, hidden, dt)
         taken = {c for one in fits for c in one.group[1]}.union(columns.tolist())
         fresh = [c for c in range(len(instances)) if c not in taken]
         if fresh:
-            self._begin(instances, fresh, ~(touching | piece), now_s)
+            self._begin(instances, fresh, ~piece, now_s)
+
+    def _pairs(self, forecast: Boxes, affinity: Table, fits: list[_Fit], instances: Instances
+               ) -> tuple[Rows, Rows]:
+        """Return which tracks are which instances, those that no fit explains."""
+        rows, columns = assign(affinity, SAME)
+        # A new track knows no motion yet, and a camera that turns moves all by their own width.
+        near = buffered_iou(forecast, instances.boxes.astype(np.float64), BUFFER)
+        near *= self._table.class_ids[:, None] == instances.class_ids
+        for done_rows, done_columns in ((rows, columns), *(one.group for one in fits)):
+            near[done_rows] = 0
+            near[:, done_columns] = 0
+        more_rows, more_columns = assign(near, SAME)
+        return np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
 
     @staticmethod
     def _pieces(table: TrackTable, forecast: Boxes, instances: Instances,
@@ -280,7 +299,7 @@ class ShapeMemory:
             self._table = table.kept(kept)
             self._remembered = {i: self._remembered[i] for i in self._table.ids.tolist()}
 
-    def _begin(self, instances: Instances, fresh: list[int], apart: npt.NDArray[np.bool_],
+    def _begin(self, instances: Instances, fresh: list[int], whole: npt.NDArray[np.bool_],
                now_s: float) -> None:
         """Begin a track for each of some instances."""
         count, boxes = len(fresh), np.array([_centred(instances, c) for c in fresh])
@@ -290,7 +309,7 @@ class ShapeMemory:
             Footprints.none().placed(np.zeros(0, np.intp), count), np.zeros((count, 4)),
             np.zeros((count, 4), bool)), np.arange(count))
         begun.ids[:] = self._next_id + np.arange(count)
-        begun.hits[:] = apart[fresh]
+        begun.hits[:] = whole[fresh]
         self._next_id += count
         for number, column, box in zip(begun.ids.tolist(), fresh, boxes, strict=True):
             self._remembered[number] = _Remembered(Shape(instances, column, box), now_s)
