@@ -1,5 +1,5 @@
 """
-Make the tables of ``docs/method.md`` from ``benchmarks/results/*.json``.
+Make the tables of ``docs/method.md`` and of the shape memory in ``docs/tracking.md`` from ``benchmarks/results/*.json``.
 
 ``python benchmarks/tables.py`` replaces what is between ``<!-- NAME -->`` and ``<!-- end -->``.
 """
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-METHOD = ROOT / 'docs' / 'method.md'
+METHOD, TRACKING = (ROOT / 'docs' / name for name in ('method.md', 'tracking.md'))
 
 
 def results(name: str) -> list | dict:
@@ -74,15 +74,26 @@ def speed_table() -> str:
           f'{row["ours"] / row["pass"]:.1f}'] for row in results('speed')])
 
 
+def memory_table() -> str:
+    """Return in how many touching views two objects are two, without and with memory."""
+    return markdown(
+        ['scene', 'touching views', 'as two: splitter', 'with memory', 'F1: splitter',
+         'with memory', 'pieces: splitter', 'with memory'],
+        [[title, ways['splitter']['pairs'],
+          *(f'{ways[way][figure]:.3f}' for figure in ('published as two', 'F1', 'pieces')
+            for way in ('splitter', 'memory'))]
+         for title, ways in results('occlusion')['rows'].items()])
+
+
 def main() -> None:
-    """Write the tables into the page."""
-    text = METHOD.read_text()
-    for name, table in (('quality', quality_table), ('halves', halves_table),
-                        ('boxes', boxes_table), ('sensitivity', sensitivity_table),
-                        ('speed', speed_table)):
-        before, rest = text.split(f'<!-- {name} -->\n')
-        text = f'{before}<!-- {name} -->\n\n{table()}\n\n' + rest[rest.index('<!-- end -->'):]
-    METHOD.write_text(text)
+    """Write the tables into the pages."""
+    for page, name, table in (
+            (METHOD, 'quality', quality_table), (METHOD, 'halves', halves_table),
+            (METHOD, 'boxes', boxes_table), (METHOD, 'sensitivity', sensitivity_table),
+            (METHOD, 'speed', speed_table), (TRACKING, 'memory', memory_table)):
+        before, rest = page.read_text().split(f'<!-- {name} -->\n')
+        page.write_text(f'{before}<!-- {name} -->\n\n{table()}\n\n'
+                        + rest[rest.index('<!-- end -->'):])
 
 
 if __name__ == '__main__':

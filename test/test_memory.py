@@ -183,20 +183,6 @@ def test_a_camera_that_turns_by_the_width_of_a_person_each_frame():
     assert len(run(Segmenter(PLAIN), [seen(i) for i in range(first + 1)])[-1]) == 2
 
 
-def test_a_part_that_would_be_much_larger_than_its_shape_is_not_cut_off():
-    """Somebody unknown is there too: whose the pixels are is not known."""
-    memory, labels = ShapeMemory(), np.zeros((160, 240), np.uint16)
-    labels[40:120, 40:100], labels[40:60, 130:150] = 1, 2
-    for i in range(4):
-        memory.update(described(labels), i * FRAME_NS)
-    for wide, count in ((150, 2), (200, 1)):
-        one = labels.copy()
-        one[40:60, 100:wide] = 1
-        one[one > 0] = 1
-        one[40:80, 150:wide] = 1
-        assert len(memory.update(described(one), 4 * FRAME_NS)) == count
-
-
 def test_a_camera_that_turns_and_comes_nearer():
     """Everything moves, and grows by 2 % a frame: forecasts and shapes grow too."""
     def seen(i):

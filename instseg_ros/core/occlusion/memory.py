@@ -29,7 +29,6 @@ CLEAR = 0.5           # IoU from which on nobody asks further
 INSIDE = 0.35         # share of a forecast inside an instance that says: it is in there
 PART = 0.5            # share of an instance inside a forecast that says: a part of it
 EXPLAINED = 0.5       # IoU of a merged instance with all shapes that show in it
-LARGEST = 3.0         # times its shape: a part that holds something unknown too
 AGAINST = 0.2         # share of a shape that should be seen and is not, from which it is gone
 GONE_S = 0.4          # s for which an object is remembered with evidence against it
 HIDDEN_S = 2.5        # s for which it is remembered when another one may hide all of it
@@ -206,9 +205,7 @@ class ShapeMemory:
             shown.sort(key=lambda k: -boxes[k, 3])
             parts = share_out((value > 0)[labels], [
                 shapes[k].laid(boxes[k], 1, origin).cover(labels.shape) for k in shown])
-            sizes = np.array([np.count_nonzero(p) for p in parts])
-            whole = step**2 * np.array([areas[k] for k in shown])
-            if (sizes >= max(smallest_area, 1)).all() and (sizes <= LARGEST * whole).all():
+            if all(np.count_nonzero(p) >= max(smallest_area, 1) for p in parts):
                 division = Division(columns, (x0, y0), parts)
         visible = np.zeros(len(rows), bool)
         visible[shown] = True
