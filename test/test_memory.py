@@ -284,10 +284,10 @@ def test_a_shape_without_an_outline_of_its_own_does_not_show():
     worth = np.full((24, 40), -1, np.float32)
     worth[2:22, 2:38] = 1
     covers = [Laid(np.ones(size, np.uint8), x, y).cover(worth.shape)
-              for size, x, y in (((20, 16), 2, 2), ((10, 10), 23, 7), ((15, 10), 23, 7))]
-    assert showing(worth, [covers[0], covers[1]], [320, 100], [True, True]) == [0]
-    assert showing(worth, [covers[0], covers[2]], [320, 150], [True, True]) == [0, 1]
-    assert showing(worth, [covers[0], covers[2]], [320, 150], [True, False]) == [0]
+              for size, x, y in (((20, 16), 2, 2), ((10, 3), 23, 7), ((15, 3), 23, 7))]
+    assert showing(worth, [covers[0], covers[1]], [320, 30], [True, True]) == [0]
+    assert showing(worth, [covers[0], covers[2]], [320, 45], [True, True]) == [0, 1]
+    assert showing(worth, [covers[0], covers[2]], [320, 45], [True, False]) == [0]
 
 
 def test_who_explains_nothing_of_its_own_does_not_show():

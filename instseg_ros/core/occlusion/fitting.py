@@ -15,7 +15,7 @@ SHARED = 0.4         # worth of a cell that another shape covers too
 STAYS, RETURNS = 0.15, 0.25  # share of a shape that it alone must explain to be shown (again)
 # The same for the share of its outline along that of the merged instance. Of shapes with less than
 # 0.05 there 60 % were a piece of another object (moving camera), with more than 0.4 it was 12 %.
-OUTLINE_STAYS, OUTLINE_RETURNS = 0.08, 0.25
+OUTLINE_STAYS, OUTLINE_RETURNS = 0.04, 0.12
 KERNEL = np.ones((3, 3), np.uint8)
 
 Worth = npt.NDArray[np.float32]
