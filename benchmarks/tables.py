@@ -1,5 +1,5 @@
 """
-Make the tables of ``docs/method.md`` and of the shape memory in ``docs/tracking.md`` from ``benchmarks/results/*.json``.
+Make the tables of ``docs`` from ``benchmarks/results/*.json``.
 
 ``python benchmarks/tables.py`` replaces what is between ``<!-- NAME -->`` and ``<!-- end -->``.
 """

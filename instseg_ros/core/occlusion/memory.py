@@ -265,9 +265,10 @@ class ShapeMemory:
         # A new track knows no motion yet, and a camera that turns moves all by their own width.
         near = buffered_iou(forecast, instances.boxes.astype(np.float64), BUFFER)
         near *= self._table.class_ids[:, None] == instances.class_ids
-        for done_rows, done_columns in ((rows, columns), *(one.group for one in fits)):
-            near[done_rows] = 0
-            near[:, done_columns] = 0
+        near[rows], near[:, columns] = 0, 0
+        for one in fits:
+            near[one.group[0]] = 0
+            near[:, one.group[1]] = 0
         more_rows, more_columns = assign(near, SAME)
         return np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
 
