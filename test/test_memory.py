@@ -183,6 +183,17 @@ def test_a_camera_that_turns_by_the_width_of_a_person_each_frame():
     assert len(run(Segmenter(PLAIN), [seen(i) for i in range(first + 1)])[-1]) == 2
 
 
+def test_a_blob_that_is_mostly_somebody_unknown_is_left_as_it_is():
+    for right, count in ((90, 2), (190, 1)):
+        memory, labels = ShapeMemory(), np.zeros((160, 240), np.uint16)
+        labels[60:120, 40:60], labels[60:120, 66:86] = 1, 2
+        for i in range(SETTLED_FRAMES):
+            memory.update(described(labels), i * FRAME_NS)
+        labels[60:120, 40:right] = 1
+        assert len(memory.update(described((labels > 0).astype(np.uint16)),
+                                 SETTLED_FRAMES * FRAME_NS)) == count
+
+
 def test_a_camera_that_turns_and_comes_nearer():
     """Everything moves, and grows by 2 % a frame: forecasts and shapes grow too."""
     def seen(i):

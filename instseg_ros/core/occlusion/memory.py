@@ -80,7 +80,7 @@ class ShapeMemory:
 
     def reset(self) -> None:
         """Forget every object."""
-        self._table = TrackTable.empty()   # `hits` count the frames in which it was no piece
+        self._table = TrackTable.empty()   # its ids are of the memory alone
         self._remembered: dict[int, _Remembered] = {}    # by the id of the track
         self._next_id = 1
         self._shape: tuple[int, ...] = ()
@@ -246,17 +246,15 @@ class ShapeMemory:
                 np.array(doubts)[:, None] * np.ones(4))
         table.unseen_s[seen] = 0
         now = table.boxes
-        # What lies on another object's place is a piece of it.
-        piece = self._pieces(table, forecast, instances, rows, columns)
         for row, column in alone:
             number = int(table.ids[row])
             self._remembered[number] = _Remembered(Shape(instances, column, now[row]), now_s)
-        table.hits[rows] += ~piece[columns]
+        table.hits[rows] += 1
         self._bury(table, hidden, dt)
         taken = {c for one in fits for c in one.group[1]}.union(columns.tolist())
         fresh = [c for c in range(len(instances)) if c not in taken]
         if fresh:
-            self._begin(instances, fresh, ~piece, now_s)
+            self._begin(instances, fresh, now_s)
 
     def _pairs(self, forecast: Boxes, affinity: Table, fits: list[_Fit], instances: Instances
                ) -> tuple[Rows, Rows]:
@@ -272,18 +270,6 @@ class ShapeMemory:
         more_rows, more_columns = assign(near, SAME)
         return np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
 
-    @staticmethod
-    def _pieces(table: TrackTable, forecast: Boxes, instances: Instances,
-                rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
-                ) -> npt.NDArray[np.bool_]:
-        """Return which instances, (N,), lie where an object is expected that is another one."""
-        if not len(table) or not len(instances):
-            return np.zeros(len(instances), bool)
-        boxes = instances.boxes.astype(np.float64)
-        common = common_area(forecast, boxes) * (table.class_ids[:, None] == instances.class_ids)
-        common[rows, columns] = 0
-        return common.max(axis=0) > PART * _areas(boxes)
-
     def _bury(self, table: TrackTable, hidden: npt.NDArray[np.bool_], dt: float) -> None:
         """Keep who was seen, or may be hidden; of the others those that settled, for a while."""
         kept = (table.hits >= SETTLED_FRAMES) | (table.unseen_s == 0)
@@ -297,8 +283,7 @@ class ShapeMemory:
             self._table = table.kept(kept)
             self._remembered = {i: self._remembered[i] for i in self._table.ids.tolist()}
 
-    def _begin(self, instances: Instances, fresh: list[int], whole: npt.NDArray[np.bool_],
-               now_s: float) -> None:
+    def _begin(self, instances: Instances, fresh: list[int], now_s: float) -> None:
         """Begin a track for each of some instances."""
         count, boxes = len(fresh), np.array([_centred(instances, c) for c in fresh])
         begun = TrackTable.begun(Measurement(
@@ -307,7 +292,6 @@ class ShapeMemory:
             Footprints.none().placed(np.zeros(0, np.intp), count), np.zeros((count, 4)),
             np.zeros((count, 4), bool)), np.arange(count))
         begun.ids[:] = self._next_id + np.arange(count)
-        begun.hits[:] = whole[fresh]
         self._next_id += count
         for number, column, box in zip(begun.ids.tolist(), fresh, boxes, strict=True):
             self._remembered[number] = _Remembered(Shape(instances, column, box), now_s)
