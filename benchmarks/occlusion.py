@@ -2,7 +2,9 @@
 What the shape memory is worth, and what it costs.
 
 ``python benchmarks/occlusion.py [--rows TEXT] [--choose]``. Every scene has seeds to choose
-settings on (``--choose``) and others, which are printed and written to ``results/occlusion.json``.
+settings on (``--choose``) and others, which are printed. Each row of these replaces its row in
+``results/occlusion.json``, so that a long run may be made in parts. ``tables.py`` puts them into
+the docs.
 """
 
 from __future__ import annotations
@@ -150,14 +152,14 @@ def scored(moments: Callable[[int, float], Iterator[Moment]], fps: float, networ
     total = {False: Score(), True: Score()}
     for seed in seeds:
         errors = scenes.NetworkErrors(seed) if network else None
-        ways = {memory: (Segmenter(SegmentationSettings(memory=memory)), Judge())
-                for memory in total}
+        alone, remembering = (Segmenter(SegmentationSettings(memory=way)) for way in total)
+        judges = {way: Judge() for way in total}
         for moment in moments(seed, fps):
-            mask = errors.mask(moment) if errors else moment.mask
-            found = {memory: segmenter.update(mask, round(moment.t * 1e9))
-                     for memory, (segmenter, _) in ways.items()}
-            for memory, (_, judge) in ways.items():
-                total[memory] += judge.score(moment, found[memory], found[False])
+            mask, stamp_ns = errors.mask(moment) if errors else moment.mask, round(moment.t * 1e9)
+            found = {False: alone.update(mask, stamp_ns)}
+            found[True] = remembering.remember(found[False], stamp_ns)
+            for way, judge in judges.items():
+                total[way] += judge.score(moment, found[way], found[False])
     return {('memory' if memory else 'splitter'): score.row() for memory, score in total.items()}
 
 
@@ -212,7 +214,6 @@ def main() -> None:
     parser.add_argument('--choose', action='store_true', help='the seeds to choose settings on')
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    results = {}
     print(f'{"":34} {"as two":>7} {"of":>6} {"F1":>6} {"pieces":>7}')
     for title, moments, fps, network in SCENES:
         if options.rows not in title:
@@ -220,14 +221,23 @@ def main() -> None:
         if moments is not scenes.street and not PHOTOS.exists():
             print(f'{title}: skipped, the data is not here')
             continue
-        results[title] = scored(moments, fps, network, CHOSEN_ON if options.choose else REPORTED)
-        for way, row in results[title].items():
+        ways = scored(moments, fps, network, CHOSEN_ON if options.choose else REPORTED)
+        for way, row in ways.items():
             print(f'{title:34} {way:8} {row["published as two"]:7.3f} {row["pairs"]:6.0f} '
                   f'{row["F1"]:6.3f} {row["pieces"]:7.4f}', flush=True)
-    spent = cost() if not options.rows or options.rows in 'cost' else {}
-    if not options.rows and not options.choose:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps({'rows': results, 'cost': spent}, indent=1))
+        if not options.choose:
+            write('rows', {title: ways}, [scene[0] for scene in SCENES])
+    if options.rows in 'cost' and not options.choose:
+        spent = cost()
+        write('cost', spent, list(spent))
+
+
+def write(part: str, figures: dict[str, dict], order: list[str]) -> None:
+    """Put figures in the place of earlier ones in the file of results."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known = results.get(part, {}) | figures
+    results[part] = {title: known[title] for title in order if title in known}
+    RESULTS.write_text(json.dumps(results, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -92,10 +92,37 @@ def _scored(row: dict) -> list[str]:
             f'{row["right"] / max(1, row["true"]):.3f}', f'{row["found"]} of {row["true"]}']
 
 
+def memory_table() -> str:
+    """Return in how many touching views two objects are two, without and with memory."""
+    return markdown(
+        ['scene', 'touching views', 'as two: splitter', 'with memory', 'F1: splitter',
+         'with memory', 'pieces: splitter', 'with memory'],
+        [[title, ways['splitter']['pairs'],
+          *(f'{ways[way][figure]:.3f}' for figure in ('published as two', 'F1', 'pieces')
+            for way in ('splitter', 'memory'))]
+         for title, ways in results('occlusion')['rows'].items()])
+
+
+def tracking_table() -> str:
+    """Return IDF1 and id switches of every row, the best of each in bold."""
+    rows = results('tracking')['rows']
+    names = [name for name in next(iter(rows.values())) if not name.startswith('perfect')]
+    lines = []
+    for title, row in rows.items():
+        best = max(row[name]['IDF1'] for name in names if name in row)
+        cells = [f'{row[name]["IDF1"]:.3f} / {row[name]["switches"]}' if name in row else ''
+                 for name in names]
+        lines.append([title, *(f'**{cell}**' if name in row and row[name]['IDF1'] == best else cell
+                               for name, cell in zip(names, cells, strict=True)),
+                      f'{row["perfect"]["IDF1"]:.3f}'])
+    return markdown(['detections', *names, 'perfect'], lines)
+
+
 TABLES = {
     'method': {'quality': quality_table, 'halves': halves_table, 'boxes': boxes_table,
                'sensitivity': sensitivity_table, 'speed': speed_table},
     'scene': {'scene': scene_table},
+    'tracking': {'memory': memory_table, 'tracking': tracking_table},
 }
 
 

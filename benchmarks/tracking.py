@@ -5,7 +5,7 @@ Ids of the tracker against those of others, on the same detections.
 (for its data). Peers live in environments of their own in ``benchmarks/.venvs``;
 ``--install-peers`` makes them. Every scene has seeds to choose settings on (``--choose``) and
 others, which are printed. Each row of these replaces its row in ``results/tracking.json``, so
-that a long run may be made in parts; ``--table`` prints the table of what is there.
+that a long run may be made in parts; ``benchmarks/tables.py`` makes the table of the docs.
 """
 
 from __future__ import annotations
@@ -398,36 +398,13 @@ def grid(count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.full(count, PERSON, np.uint8)
 
 
-def table(results: dict[str, dict]) -> str:
-    """Return the Markdown table of the docs: IDF1 / id switches of every row."""
-    names = ['instseg_ros', *PEERS, 'perfect']
-    lines = ['| detections | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
-    for title, row in results.items():
-        best = max(row[n]['IDF1'] for n in names[:-1] if n in row)
-        cells = []
-        for name in names:
-            if name not in row:
-                cells.append('')
-                continue
-            cell = f'{row[name]["IDF1"]:.3f} / {row[name]["switches"]}'
-            bold = name != 'perfect' and row[name]['IDF1'] == best
-            cells.append(f'{row[name]["IDF1"]:.3f}' if name == 'perfect'
-                         else f'**{cell}**' if bold else cell)
-        lines.append('| ' + ' | '.join([title, *cells]) + ' |')
-    return '\n'.join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rows', default='', help='only rows whose title contains this text')
     parser.add_argument('--choose', action='store_true', help='the seeds to choose settings on')
     parser.add_argument('--no-peers', action='store_true', help='writes no results')
     parser.add_argument('--install-peers', action='store_true')
-    parser.add_argument('--table', action='store_true', help='only print the table for the docs')
     options = parser.parse_args()
-    if options.table:
-        print(table(json.loads(RESULTS.read_text())['rows']))
-        return
     if options.install_peers:
         install(REQUIREMENTS)
     warnings.simplefilter('ignore')

@@ -161,14 +161,37 @@ def test_they_must_have_been_seen_apart_often_enough():
         assert len(found) == (2 if frames >= SETTLED_FRAMES else 1)
 
 
-def test_who_touches_from_the_start_is_not_seen_apart():
-    """The splitter may cut wrongly: what touches another one is no object that was seen apart."""
-    memory, labels = ShapeMemory(), np.zeros((160, 240), np.uint16)
+def test_whom_the_splitter_cuts_for_long_enough_stays_two():
+    """Who touches somebody all the time is known too, once cut apart in a few frames."""
+    labels = np.zeros((160, 240), np.uint16)
     labels[40:120, 60:90], labels[40:120, 90:120] = 1, 2
     two, one = described(labels), described((labels > 0).astype(np.uint16))
-    for i in range(8):
-        assert memory.update(two, i * FRAME_NS) is two
-    assert memory.update(one, 8 * FRAME_NS) is one
+    for frames in range(1, 6):
+        memory = ShapeMemory()
+        for i in range(frames):
+            assert memory.update(two, i * FRAME_NS) is two
+        found = memory.update(one, frames * FRAME_NS)
+        assert len(found) == (2 if frames >= SETTLED_FRAMES else 1)
+
+
+def test_a_camera_that_turns_by_the_width_of_a_person_each_frame():
+    def seen(i):
+        matrix = np.array([[1.0, 0, 15 * i], [0, 1, 0]])
+        return cv2.warpAffine(passing(i), matrix, (800, 160), flags=cv2.INTER_NEAREST)
+
+    first = next(i for i in range(37) if melted(i))
+    assert len(run(Segmenter(PLAIN), [seen(i) for i in range(first + 1)])[-1]) == 2
+
+
+def test_a_blob_that_is_mostly_somebody_unknown_is_left_as_it_is():
+    for right, count in ((90, 2), (190, 1)):
+        memory, labels = ShapeMemory(), np.zeros((160, 240), np.uint16)
+        labels[60:120, 40:60], labels[60:120, 66:86] = 1, 2
+        for i in range(SETTLED_FRAMES):
+            memory.update(described(labels), i * FRAME_NS)
+        labels[60:120, 40:right] = 1
+        assert len(memory.update(described((labels > 0).astype(np.uint16)),
+                                 SETTLED_FRAMES * FRAME_NS)) == count
 
 
 def test_a_camera_that_turns_and_comes_nearer():
@@ -266,6 +289,16 @@ def test_shapes_are_fitted_beside_each_other():
     worth[2:10, 5:21] = 1
     square = np.ones((8, 8), np.uint8)
     assert fit(worth, [Laid(square, 6, 3), Laid(square, 11, 1)], [3, 3]) == [(-1, -1), (2, 1)]
+
+
+def test_a_shape_without_an_outline_of_its_own_does_not_show():
+    worth = np.full((24, 40), -1, np.float32)
+    worth[2:22, 2:38] = 1
+    covers = [Laid(np.ones(size, np.uint8), x, y).cover(worth.shape)
+              for size, x, y in (((20, 16), 2, 2), ((10, 3), 23, 7), ((15, 3), 23, 7))]
+    assert showing(worth, [covers[0], covers[1]], [320, 30], [True, True]) == [0]
+    assert showing(worth, [covers[0], covers[2]], [320, 45], [True, True]) == [0, 1]
+    assert showing(worth, [covers[0], covers[2]], [320, 45], [True, False]) == [0]
 
 
 def test_who_explains_nothing_of_its_own_does_not_show():

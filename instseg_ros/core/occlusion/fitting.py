@@ -13,6 +13,10 @@ from .shapes import Laid
 ANCHOR = 0.1         # of its area that a shape loses at the end of its reach
 SHARED = 0.4         # worth of a cell that another shape covers too
 STAYS, RETURNS = 0.15, 0.25  # share of a shape that it alone must explain to be shown (again)
+# The same for the share of its outline along that of the merged instance. Of shapes with less than
+# 0.05 there 60 % were a piece of another object (moving camera), with more than 0.4 it was 12 %.
+OUTLINE_STAYS, OUTLINE_RETURNS = 0.04, 0.12
+KERNEL = np.ones((3, 3), np.uint8)
 
 Worth = npt.NDArray[np.float32]
 
@@ -69,7 +73,7 @@ def _best_offset(worth: Worth, one: Laid, reach: int) -> tuple[int, int]:
 def showing(worth: Worth, covers: Sequence[npt.NDArray[np.uint8]], areas: Sequence[int],
             visible: Sequence[bool]) -> list[int]:
     """
-    Return which shapes explain enough of a merged instance that no other one does.
+    Return which shapes show: their outline is seen, and they explain what no other one does.
 
     Parameters
     ----------
@@ -83,7 +87,13 @@ def showing(worth: Worth, covers: Sequence[npt.NDArray[np.uint8]], areas: Sequen
         Which of them were seen in the last frame.
 
     """
-    shown = list(range(len(covers)))
+    beside = cv2.dilate((worth < 0).view(np.uint8), KERNEL)
+    shown = []
+    for k, cover in enumerate(covers):
+        outline = cover - cv2.erode(cover, KERNEL)
+        least = OUTLINE_STAYS if visible[k] else OUTLINE_RETURNS
+        if np.count_nonzero(outline & beside) >= least * np.count_nonzero(outline):
+            shown.append(k)
     while len(shown) > 1:
         times = np.add.reduce([covers[k] for k in shown])
         alone = np.where(times == 1, worth, np.float32(0))

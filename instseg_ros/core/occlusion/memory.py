@@ -14,7 +14,7 @@ from .shapes import Shape
 from ..instances import Instances
 from ..tracking import kalman
 from ..tracking.footprints import Footprints
-from ..tracking.matching import assign, common_area
+from ..tracking.matching import assign, buffered_iou, common_area, Rows
 from ..tracking.measurement import Measurement
 from ..tracking.track_table import TrackTable
 
@@ -22,12 +22,13 @@ Boxes = npt.NDArray[np.float64]
 Table = npt.NDArray[np.float64]
 Group = tuple[list[int], list[int]]   # rows of tracks, columns of instances
 
-SETTLED_FRAMES = 4    # in which an object must have been seen apart from all others
+SETTLED_FRAMES = 3    # in which an object must have been an instance of its own
 SAME = 0.2            # IoU of forecast and instance from which on they may be the same
+BUFFER = 0.3          # share by which the boxes of the rest grow before they are compared
 CLEAR = 0.5           # IoU from which on nobody asks further
 INSIDE = 0.35         # share of a forecast inside an instance that says: it is in there
 PART = 0.5            # share of an instance inside a forecast that says: a part of it
-EXPLAINED = 0.65      # IoU of a merged instance with all shapes that show in it
+EXPLAINED = 0.5       # IoU of a merged instance with all shapes that show in it
 AGAINST = 0.2         # share of a shape that should be seen and is not, from which it is gone
 GONE_S = 0.4          # s for which an object is remembered with evidence against it
 HIDDEN_S = 2.5        # s for which it is remembered when another one may hide all of it
@@ -79,7 +80,7 @@ class ShapeMemory:
 
     def reset(self) -> None:
         """Forget every object."""
-        self._table = TrackTable.empty()   # `hits` count the frames in which it was seen apart
+        self._table = TrackTable.empty()   # its ids are of the memory alone
         self._remembered: dict[int, _Remembered] = {}    # by the id of the track
         self._next_id = 1
         self._shape: tuple[int, ...] = ()
@@ -187,6 +188,8 @@ class ShapeMemory:
         covers = [e.moved(*o).cover(worth.shape) for e, o in zip(expected, offsets, strict=True)]
         areas = [e.area for e in expected]
         shown = showing(worth, covers, areas, (table.unseen_s[rows] <= dt + 1e-9).tolist())
+        if not shown:
+            return None
         blob, background = worth > 0, worth < 0
         covered = np.bitwise_or.reduce([covers[k] for k in shown]) > 0
         if np.count_nonzero(covered & blob) < EXPLAINED * np.count_nonzero(
@@ -212,7 +215,7 @@ class ShapeMemory:
                unclear: npt.NDArray[np.bool_], dt: float) -> None:
         """Correct the tracks, remember shapes of what was seen apart; births and deaths."""
         table, now_s = self._table, self._stamp_ns * 1e-9
-        rows, columns = assign(affinity, SAME)
+        rows, columns = self._pairs(forecast, affinity, fits, instances)
         touching = _touching(instances)
         boxes, doubts, alone = [], [], []
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
@@ -243,29 +246,29 @@ class ShapeMemory:
                 np.array(doubts)[:, None] * np.ones(4))
         table.unseen_s[seen] = 0
         now = table.boxes
-        # What lies on another object's place is a piece of it.
-        piece = self._pieces(table, forecast, instances, rows, columns)
         for row, column in alone:
             number = int(table.ids[row])
             self._remembered[number] = _Remembered(Shape(instances, column, now[row]), now_s)
-        table.hits[rows] += ~(touching | piece)[columns]
+        table.hits[rows] += 1
         self._bury(table, hidden, dt)
         taken = {c for one in fits for c in one.group[1]}.union(columns.tolist())
         fresh = [c for c in range(len(instances)) if c not in taken]
         if fresh:
-            self._begin(instances, fresh, ~(touching | piece), now_s)
+            self._begin(instances, fresh, now_s)
 
-    @staticmethod
-    def _pieces(table: TrackTable, forecast: Boxes, instances: Instances,
-                rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
-                ) -> npt.NDArray[np.bool_]:
-        """Return which instances, (N,), lie where an object is expected that is another one."""
-        if not len(table) or not len(instances):
-            return np.zeros(len(instances), bool)
-        boxes = instances.boxes.astype(np.float64)
-        common = common_area(forecast, boxes) * (table.class_ids[:, None] == instances.class_ids)
-        common[rows, columns] = 0
-        return common.max(axis=0) > PART * _areas(boxes)
+    def _pairs(self, forecast: Boxes, affinity: Table, fits: list[_Fit], instances: Instances
+               ) -> tuple[Rows, Rows]:
+        """Return which tracks are which instances, those that no fit explains."""
+        rows, columns = assign(affinity, SAME)
+        # A new track knows no motion yet, and a camera that turns moves all by their own width.
+        near = buffered_iou(forecast, instances.boxes.astype(np.float64), BUFFER)
+        near *= self._table.class_ids[:, None] == instances.class_ids
+        near[rows], near[:, columns] = 0, 0
+        for one in fits:
+            near[one.group[0]] = 0
+            near[:, one.group[1]] = 0
+        more_rows, more_columns = assign(near, SAME)
+        return np.concatenate([rows, more_rows]), np.concatenate([columns, more_columns])
 
     def _bury(self, table: TrackTable, hidden: npt.NDArray[np.bool_], dt: float) -> None:
         """Keep who was seen, or may be hidden; of the others those that settled, for a while."""
@@ -280,8 +283,7 @@ class ShapeMemory:
             self._table = table.kept(kept)
             self._remembered = {i: self._remembered[i] for i in self._table.ids.tolist()}
 
-    def _begin(self, instances: Instances, fresh: list[int], apart: npt.NDArray[np.bool_],
-               now_s: float) -> None:
+    def _begin(self, instances: Instances, fresh: list[int], now_s: float) -> None:
         """Begin a track for each of some instances."""
         count, boxes = len(fresh), np.array([_centred(instances, c) for c in fresh])
         begun = TrackTable.begun(Measurement(
@@ -290,7 +292,6 @@ class ShapeMemory:
             Footprints.none().placed(np.zeros(0, np.intp), count), np.zeros((count, 4)),
             np.zeros((count, 4), bool)), np.arange(count))
         begun.ids[:] = self._next_id + np.arange(count)
-        begun.hits[:] = apart[fresh]
         self._next_id += count
         for number, column, box in zip(begun.ids.tolist(), fresh, boxes, strict=True):
             self._remembered[number] = _Remembered(Shape(instances, column, box), now_s)
