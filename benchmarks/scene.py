@@ -2,8 +2,8 @@
 Events in zones, at lines and between objects against the truth of drawn streets, and their cost.
 
 ``python benchmarks/scene.py [--quick] [--no-peers] [--tuning]``; peers live in environments of
-their own in ``benchmarks/.venvs``; ``--install-peers`` makes them. A whole run with all peers writes
-``benchmarks/results/scene.json``, from which ``benchmarks/tables.py`` makes the table of the docs.
+their own in ``benchmarks/.venvs``; ``--install-peers`` makes them. A whole run with all peers
+writes ``benchmarks/results/scene.json``; ``benchmarks/tables.py`` makes the table of the docs.
 
 The truth knows the whole figures, where the camera sees parts of them: a foot is where the figure
 stands, two overlap where their whole shapes do. Every row of a table is of the same tracks. The
