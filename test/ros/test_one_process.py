@@ -97,6 +97,10 @@ def test_same_messages_for_who_listens_at_the_end_when_parameters_change(start, 
     changes = {3: ('instance_segmentation_node', Parameter('dist_threshold', value=0.0)),
                6: ('tracker_node', Parameter('confirm_frames', value=1)),
                9: ('instance_segmentation_node', Parameter('size_threshold', value=5000))}
+    # Before the nodes are there: no change waits until they have found each other.
+    clients = {(namespace, node): rig.tester.create_client(
+                   SetParameters, f'{namespace}/{node}/set_parameters')
+               for namespace in (APART, TOGETHER) for node, _ in changes.values()}
     done = set()
 
     def change(namespace, listener):
@@ -104,8 +108,9 @@ def test_same_messages_for_who_listens_at_the_end_when_parameters_change(start, 
         if count in changes and (namespace, count) not in done:
             done.add((namespace, count))
             node, parameter = changes[count]
-            client = rig.tester.create_client(SetParameters, f'{namespace}/{node}/set_parameters')
-            client.call_async(SetParameters.Request(parameters=[parameter.to_parameter_msg()]))
+            assert clients[namespace, node].service_is_ready()
+            clients[namespace, node].call_async(
+                SetParameters.Request(parameters=[parameter.to_parameter_msg()]))
 
     # Slowly: a change arrives between two frames.
     apart, together = play(start, rig, ENDS, change, frames=15, playback_rate=0.2)
