@@ -60,15 +60,15 @@ def serve(tuning: Any, host: str, port: int, show: bool,
     app.on_startup(say_when_it_answers)
     app.on_shutdown(tuning.close)
     app.add_middleware(Access, token=token)
-    logging.getLogger('uvicorn.error').addFilter(_is_no_end)
+    logging.getLogger('uvicorn.error').addFilter(_is_error)
     ui.run(host=host, port=port, show=query if show and _has_screen() else False, reload=False,
            title='instseg tune', favicon='🎚', show_welcome_message=False, tailwind=False,
            timeout_graceful_shutdown=1)
 
 
-def _is_no_end(record: logging.LogRecord) -> bool:
-    """Return whether a log record is kept: requests that the end of all cuts off are no error."""
-    return not Server.instance.should_exit
+def _is_error(record: logging.LogRecord) -> bool:
+    """Return whether a log record is kept: a request that the end of all cuts off is no error."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _free_port(host: str, port: int) -> int:
