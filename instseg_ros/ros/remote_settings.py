@@ -75,12 +75,8 @@ class RemoteSettings(Generic[SettingsT]):
     def _take(self, changes: Iterable[tuple[str, Any]]) -> None:
         # An empty list has no type in ROS, and arrives as no value.
         values = {name: () if value is None else value for name, value in changes}
-        if self._current is None:
-            # A few of the values, with defaults for the others, would be no settings of the node.
-            self._heard.update(values)
-            if not set(self._names) <= self._heard.keys():
-                return
-            values = self._heard
+        if self._current is None and not set(self._names) <= values.keys():
+            return  # a few values, with defaults for the others, are not the node's settings
         try:
             settings = (self._current or self._kind()).changed(**values)
         except SettingsError:
