@@ -13,7 +13,6 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-import json
 from pathlib import Path
 import sys
 import time
@@ -22,12 +21,12 @@ import cv2
 from instseg_ros.cameras.synthetic import SyntheticScene
 from instseg_ros.core import Instances, SegmentationSettings, Segmenter
 import numpy as np
+from tables import write_part
 import tracking_scenes as scenes
 from tracking_scenes import Moment, PERSON
 
 HERE = Path(__file__).resolve().parent
 PHOTOS = HERE.parent.parent / 'shared' / 'data' / 'masks' / 'coco_voc20'
-RESULTS = HERE / 'results' / 'occlusion.json'
 REPORTED, CHOSEN_ON = range(8), range(10, 18)   # seeds
 ASKED_PIXELS = 150   # an object of which less is seen is not asked for
 PUBLISHED_PIXELS = SegmentationSettings().smallest_area((scenes.HEIGHT, scenes.WIDTH))
@@ -226,18 +225,10 @@ def main() -> None:
             print(f'{title:34} {way:8} {row["published as two"]:7.3f} {row["pairs"]:6.0f} '
                   f'{row["F1"]:6.3f} {row["pieces"]:7.4f}', flush=True)
         if not options.choose:
-            write('rows', {title: ways}, [scene[0] for scene in SCENES])
+            write_part('occlusion', 'rows', {title: ways}, [name for name, *_ in SCENES])
     if options.rows in 'cost' and not options.choose:
         spent = cost()
-        write('cost', spent, list(spent))
-
-
-def write(part: str, figures: dict[str, dict], order: list[str]) -> None:
-    """Put figures in the place of earlier ones in the file of results."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known = results.get(part, {}) | figures
-    results[part] = {title: known[title] for title in order if title in known}
-    RESULTS.write_text(json.dumps(results, indent=1) + '\n')
+        write_part('occlusion', 'cost', spent, spent)
 
 
 if __name__ == '__main__':

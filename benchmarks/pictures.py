@@ -18,6 +18,7 @@ from instseg_ros.core import segment_instances, SegmentationSettings, Segmenter 
 from instseg_ros.core import Tracker, TrackingSettings  # noqa: E402
 from instseg_ros.core.drawing import draw_overlay, OverlaySettings  # noqa: E402
 from instseg_ros.core.segmentation.debug_view import debug_view  # noqa: E402
+from instseg_ros.messages.detections import id_texts  # noqa: E402
 
 PICTURES = ROOT / 'docs' / 'images'
 MASKS = ROOT.parent / 'shared' / 'data' / 'masks'
@@ -46,7 +47,7 @@ def street(moment: int = 66) -> np.ndarray:
     camera = RecordingCamera(CameraSettings(source=str(ROOT / 'sample')))
     for i, capture in enumerate(camera.captures()):
         found = segment_instances(capture.mask, SegmentationSettings())
-        ids = [str(k) if k else '' for k in tracker.update(found, capture.stamp_ns).tolist()]
+        ids = id_texts(tracker.update(found, capture.stamp_ns))
         if i == moment:
             return draw_overlay(capture.frame, found, ids, camera.class_names, OverlaySettings())
     raise ValueError(f'the sample has no moment {moment}')
@@ -58,7 +59,7 @@ def followed(shown: tuple[float, ...] = (5.2, 5.4, 5.7, 6.3)) -> np.ndarray:
     for i in range(round(10 * max(shown)) + 1):
         moment = scene.at(i / 10)
         found = segment_instances(moment.mask, SegmentationSettings())
-        ids = [str(k) if k else '' for k in tracker.update(found, round(i * 1e8)).tolist()]
+        ids = id_texts(tracker.update(found, round(i * 1e8)))
         if i / 10 in shown:
             tile = draw_overlay(moment.frame, found, ids, CLASS_NAMES,
                                 OverlaySettings())
@@ -103,7 +104,7 @@ def meeting() -> np.ndarray:
         for i in range(31):
             moment, stamp = scene.at(i / 10), i * 10**8
             instances = segmenter.update(moment.mask, stamp)
-            ids = [str(k) if k else '' for k in tracker.update(instances, stamp)]
+            ids = id_texts(tracker.update(instances, stamp))
             if i in (16, 20, 24, 26, 30):
                 row.append(draw_overlay(moment.frame, instances, ids, CLASS_NAMES,
                                         OverlaySettings(show_labels=False))[180:450, 240:400])

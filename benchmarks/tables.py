@@ -6,15 +6,29 @@ Make the tables of ``docs/`` from ``benchmarks/results/*.json``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import json
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def _file(name: str) -> Path:
+    return ROOT / 'benchmarks' / 'results' / f'{name}.json'
+
+
 def results(name: str) -> list | dict:
     """Return the figures of one benchmark."""
-    return json.loads((ROOT / 'benchmarks' / 'results' / f'{name}.json').read_text())
+    return json.loads(_file(name).read_text())
+
+
+def write_part(name: str, part: str, figures: dict[str, dict], order: Iterable[str]) -> None:
+    """Put figures in the place of earlier ones in a file of results, so that runs may be parts."""
+    file = _file(name)
+    written = json.loads(file.read_text()) if file.exists() else {}
+    known = written.get(part, {}) | figures
+    written[part] = {title: known[title] for title in order if title in known}
+    file.write_text(json.dumps(written, indent=1) + '\n')
 
 
 def markdown(head: list[str], rows: list[list]) -> str:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 import csv
 from dataclasses import dataclass
 from functools import lru_cache
-import json
 from pathlib import Path
 import subprocess
 import sys
@@ -30,6 +29,7 @@ import motmetrics
 import numpy as np
 from peer_environments import install, python_of
 from scipy.optimize import linear_sum_assignment
+from tables import write_part
 from tracker_peers import PEERS
 from trackeval.metrics import CLEAR, HOTA, Identity
 import tracking_scenes as scenes
@@ -38,7 +38,6 @@ from tracking_scenes import described, Moment, PERSON
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parent.parent / 'shared' / 'data'
 PHOTOS = SHARED / 'masks' / 'coco_voc20'
-RESULTS = HERE / 'results' / 'tracking.json'
 REQUIREMENTS = {'modlib': 'modlib==1.5.0', 'trackers': 'trackers==2.6.1'}
 REPORTED, CHOSEN_ON = range(20, 24), range(10, 14)   # seeds
 TRUTH_PIXELS = 150   # an object of which less is seen is not asked for
@@ -419,19 +418,10 @@ def main() -> None:
             continue
         row = compared(title, sequences, peers)
         if written:
-            write('rows', {title: row})
+            write_part('tracking', 'rows', {title: row}, [name for name, _ in rows(REPORTED)])
     if options.rows in 'cost' and written:
-        write('cost', cost())
-
-
-def write(part: str, figures: dict[str, dict]) -> None:
-    """Put figures in the place of earlier ones in the file of results, in the order of rows."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known = results.get(part, {}) | figures
-    order = [title for title, _ in rows(REPORTED)] if part == 'rows' else list(figures)
-    results[part] = {title: known[title] for title in order if title in known}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + '\n')
+        spent = cost()
+        write_part('tracking', 'cost', spent, spent)
 
 
 if __name__ == '__main__':
