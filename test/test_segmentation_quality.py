@@ -65,6 +65,23 @@ def people(*places, heads=True):
     return mask
 
 
+def two_tips():
+    """Draw somebody in a wide coat and a hat with two tips."""
+    mask = np.zeros((300, 300), np.uint8)
+    cv2.ellipse(mask, (150, 170), (60, 100), 0, 0, 360, 15, -1)
+    for x in (138, 162):
+        cv2.ellipse(mask, (x, 75), (7, 60), 0, 0, 360, 15, -1)
+    return mask
+
+
+def bag():
+    """Draw somebody with a bag that is half as high."""
+    mask = np.zeros((300, 300), np.uint8)
+    cv2.ellipse(mask, (120, 160), (25, 110), 0, 0, 360, 15, -1)
+    cv2.ellipse(mask, (170, 205), (30, 65), 0, 0, 360, 15, -1)
+    return mask
+
+
 def arms_away():
     """Draw somebody whose arms rise from the outline."""
     mask = np.zeros((300, 200), np.uint8)
@@ -141,6 +158,8 @@ GATES = {
     'people without heads are one': lambda: (
         count(people((150, 60, 200), (190, 60, 200), heads=False)) == 1),
     'one person': lambda: count(arms_away()) == 1,
+    'what is near is one head': lambda: count(two_tips()) == 1,
+    'what is half as high is no head': lambda: count(bag()) == 1,
     'trunk and legs are one': lambda: count(waist()) == 1,
     'two long objects end to end': lambda: count(end_to_end()) == 2,
     'ripples are no necks': lambda: count(arc(), TRUE.changed(dist_threshold=1.0)) == 1,
@@ -151,7 +170,8 @@ EXTREMES = {
     'shallow': (0.2, 2.0), 'limit': (-3.0, 3.0), 'concavity': (-60.0, 20.0),
     'size_ratio': (-1.0, 2.0), 'elongation': (0.0, -30.0),
     'elongated': (0.5, 50.0), 'heads': (0.0, 9.0), 'heads_size_ratio': (0.0, 9.0),
-    'head_prominence': (0.0, 1.0), 'score_weights': ((0.0, 0.0, 0.0, 0.0), (0.0, -1.0, 4.0, 1.0)),
+    'head_prominence': (0.0, 1.0), 'head_distance': (0.0, 3.0), 'head_height': (0.0, 2.0),
+    'score_weights': ((0.0, 0.0, 0.0, 0.0), (0.0, -1.0, 4.0, 1.0)),
     'score_reach': (0.01, 100.0),
 }
 

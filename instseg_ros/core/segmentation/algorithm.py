@@ -47,15 +47,18 @@ class Algorithm:
     elongated : float
         Elongation of what counts as long, in widths of a disc. Photos 0.731 with 1.4.
     heads : float
-        Weight of heads on both sides, for upright classes. Network 0.170 to 0.176, photos 0.737
-        to 0.740.
+        Weight of heads on both sides, for upright classes. Network 0.170 to 0.179, photos 0.737
+        to 0.742; people composed of silhouettes, which nothing was chosen on, 0.60 to 0.65.
     heads_size_ratio : float
         Further weight of the logarithm of the size ratio between heads: arms held away rise from
-        the outline as heads do. Photos 0.734 to 0.740, network 0.178 to 0.176. Without it and with
-        heads 0.5, the best then: 0.739 and 0.174.
+        the outline as heads do. With 0.1 a drawn person loses an arm.
     head_prominence : float
         How far two heads rise above the valley between them, in heights of the component. Network
-        0.173 with twice as much; photos 0.737 with half.
+        0.175 with twice as much.
+    head_distance, head_height : float
+        How far two heads are apart at least, and how high up a head is, in heights of the
+        component: what is nearer is one head, what is lower an arm or a bag. Both
+        together: photos 0.737 to 0.742, network 0.177 to 0.179, of it people 0.200 to 0.205.
     score_weights : tuple of float
         Of 1 and of the three features of :mod:`.scores`: learned by ``benchmarks/learn.py``.
     score_reach : float
@@ -72,9 +75,11 @@ class Algorithm:
     size_ratio: float = 0.18
     elongation: float = -2.0
     elongated: float = 2.0
-    heads: float = 0.75
-    heads_size_ratio: float = 0.4
+    heads: float = 0.78
+    heads_size_ratio: float = 0.2
     head_prominence: float = 0.06
+    head_distance: float = 0.12
+    head_height: float = 0.7
     score_weights: tuple[float, ...] = (2.87, 0.73, -4.23, -0.6)
     score_reach: float = 2.0
 

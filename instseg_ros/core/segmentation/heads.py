@@ -38,7 +38,7 @@ def head_graph(component: Component) -> RegionGraph | None:
     cv2.drawContours(drawn, scaled_contours(component, drawn.shape), -1, 1, cv2.FILLED)
     drawn *= np.arange(height, 0, -1, dtype=np.uint8)[:, None]
     profile = drawn.max(axis=0).astype(np.intp)
-    heads = peaks(profile, algorithm.ALGORITHM.head_prominence * height)
+    heads = _heads(profile, height)
     if len(heads) < 2:
         return None
     framed = distance_map(component)
@@ -66,6 +66,20 @@ def head_graph(component: Component) -> RegionGraph | None:
         [Region(float(framed[regions == k].max()), *shape) for k, shape in found.items()],
         {(k, k + 1): Contact(saddle, True) for k, saddle in enumerate(saddles, 1)},
         component.area / sum(shape.area for shape in found.values()))
+
+
+def _heads(profile: npt.NDArray[np.integer], height: int) -> list[int]:
+    """Return where heads are along the upper outline of a component of that height."""
+    a = algorithm.ALGORITHM
+    heads: list[int] = []
+    for x in peaks(profile, a.head_prominence * height):
+        if profile[x] < a.head_height * height:
+            continue
+        if heads and x - heads[-1] < a.head_distance * height:
+            heads[-1] = max(heads[-1], x, key=lambda one: int(profile[one]))
+        else:
+            heads.append(x)
+    return heads
 
 
 def peaks(profile: npt.NDArray[np.integer], prominence: float) -> list[int]:
