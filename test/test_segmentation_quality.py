@@ -116,6 +116,14 @@ def arc():
     return mask
 
 
+def chipped_bar():
+    """Draw a bar of five pixels that lacks two or three in its middle, from either side."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:15, 10:34] = 1
+    mask[10:12, 21:24] = mask[14, 21:24] = 0
+    return mask
+
+
 def disc(radius=60):
     """Draw a disc."""
     mask = np.zeros((2 * radius + 5, 2 * radius + 5), np.uint8)
@@ -162,13 +170,14 @@ GATES = {
     'what is half as high is no head': lambda: count(bag()) == 1,
     'trunk and legs are one': lambda: count(waist()) == 1,
     'two long objects end to end': lambda: count(end_to_end()) == 2,
+    'a pixel more or less is no neck': lambda: count(chipped_bar()) == 1,
     'ripples are no necks': lambda: count(arc(), TRUE.changed(dist_threshold=1.0)) == 1,
 }
 # Each constant, and extremes of it.
 EXTREMES = {
     'automatic_size': (0.0, 1.0), 'solid': (0.3, 1.5), 'grid_cells': (30, 100_000),
-    'shallow': (0.2, 2.0), 'limit': (-3.0, 3.0), 'concavity': (-60.0, 20.0),
-    'size_ratio': (-1.0, 2.0), 'elongation': (0.0, -30.0),
+    'shallow': (0.2, 2.0), 'outline_error': (0.0, 50.0), 'limit': (-3.0, 3.0),
+    'concavity': (-60.0, 20.0), 'size_ratio': (-1.0, 2.0), 'elongation': (0.0, -30.0),
     'elongated': (0.5, 50.0), 'heads': (0.0, 9.0), 'heads_size_ratio': (0.0, 9.0),
     'head_prominence': (0.0, 1.0), 'head_distance': (0.0, 3.0), 'head_height': (0.0, 2.0),
     'score_weights': ((0.0, 0.0, 0.0, 0.0), (0.0, -1.0, 4.0, 1.0)),

@@ -76,7 +76,8 @@ class Cut(NamedTuple):
     contact : Contact
         Where they touch.
     neck_ratio : float
-        The saddle over the half width of the slimmer region.
+        The saddle over the half width of the slimmer region, both wider by what the outline may
+        be off.
     neck_limit : float
         The neck ratio that the shapes allow, as of :func:`neck_limit`.
     concavity : float
@@ -126,8 +127,21 @@ def neck_limit(concavity: float, size_ratio: float, elongation: float, heads: bo
                     + heads * (a.heads + a.heads_size_ratio * math.log(size_ratio)))
 
 
-def cut_between(one: Region, other: Region, both: Region, contact: Contact) -> Cut:
-    """Measure a possible cut between two regions, of which ``both`` is made."""
+def cut_between(one: Region, other: Region, both: Region, contact: Contact, cell_area: float,
+                ) -> Cut:
+    """
+    Measure a possible cut between two regions, of which ``both`` is made.
+
+    Parameters
+    ----------
+    one, other, both : Region
+    contact : Contact
+        Of the two regions.
+    cell_area : float
+        Pixels that a cell stands for.
+
+    """
+    outline_error = algorithm.ALGORITHM.outline_error / math.sqrt(cell_area)
     size_ratio = min(one.area, other.area) / max(one.area, other.area)
     concavity = max(0.0, 1 - both.area / hull_area(both.hull))
     distance = math.hypot(one.x - other.x, one.y - other.y)
@@ -135,6 +149,7 @@ def cut_between(one: Region, other: Region, both: Region, contact: Contact) -> C
     lengths = [distance / (one.half_width + other.half_width),
                *(region.area / (math.pi * region.half_width ** 2) for region in (one, other))]
     elongation = max(min(lengths) / algorithm.ALGORITHM.elongated, 1.0)
-    return Cut(contact, contact.saddle / min(one.half_width, other.half_width),
-               neck_limit(concavity, size_ratio, elongation, contact.heads), concavity,
-               size_ratio, elongation)
+    neck_ratio = ((contact.saddle + outline_error)
+                  / (min(one.half_width, other.half_width) + outline_error))
+    return Cut(contact, neck_ratio, neck_limit(concavity, size_ratio, elongation, contact.heads),
+               concavity, size_ratio, elongation)

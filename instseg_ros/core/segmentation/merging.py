@@ -91,7 +91,7 @@ def merge(graph: RegionGraph, dist_threshold: float, min_area: float) -> Parts:
     def meet(a: int, b: int, contact: Contact) -> None:
         one, other = alive[a], alive[b]
         both = one.merged(other)
-        cut = cut_between(one, other, both, contact)
+        cut = cut_between(one, other, both, contact, graph.cell_area)
         around[a][b] = around[b][a] = contact, cut
         key = -cut.ratio
         if min(one.area, other.area) * graph.cell_area < min_area:
