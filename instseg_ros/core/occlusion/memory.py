@@ -112,20 +112,17 @@ class ShapeMemory:
         table.predict(dt)
         forecast, affinity = table.boxes, np.zeros((len(table), len(instances)))
         fits: list[_Fit] = []
-        unclear = np.zeros(len(table), bool)
         if len(table) and len(instances):
             affinity, groups = self._associate(table, forecast, instances)
             for group in groups:
                 one = self._fit(table, forecast, group, instances, smallest_area, abs(dt))
-                if one is None:
-                    unclear[group[0]] = True
-                else:
+                if one is not None:
                     fits.append(one)
                     affinity[:, group[1]] = 0
                     affinity[group[0]] = 0
         if dt >= 0:
             self._stamp_ns = stamp_ns
-            self._learn(instances, forecast, affinity, fits, unclear, dt)
+            self._learn(instances, forecast, affinity, fits, dt)
         return divided(instances, [one.division for one in fits if one.division])
 
     def _associate(self, table: TrackTable, forecast: Boxes, instances: Instances
@@ -201,7 +198,7 @@ class ShapeMemory:
         return _Fit(group, boxes, visible, division)
 
     def _learn(self, instances: Instances, forecast: Boxes, affinity: Table, fits: list[_Fit],
-               unclear: npt.NDArray[np.bool_], dt: float) -> None:
+               dt: float) -> None:
         """Correct the tracks, remember shapes of what was seen apart; births and deaths."""
         table, now_s = self._table, self._stamp_ns * 1e-9
         rows, columns = self._pairs(forecast, affinity, fits, instances)
@@ -211,8 +208,8 @@ class ShapeMemory:
             known = self._remembered[int(table.ids[row])]
             settled = table.hits[row] >= SETTLED_FRAMES
             scale = float(np.prod(forecast[row, 2:] - forecast[row, :2]))**0.5 / known.shape.size
-            whole = not (touching[column] or unclear[row]
-                         or instances.areas[column] < SHRUNK * scale**2 * known.shape.area)
+            whole = not touching[column] \
+                and instances.areas[column] >= SHRUNK * scale**2 * known.shape.area
             if whole or not settled or now_s - known.seen_s > STALE_S:
                 alone.append((row, column))
                 boxes.append(_centred(instances, column))
