@@ -27,7 +27,7 @@ from tracking_scenes import Moment, PERSON
 
 HERE = Path(__file__).resolve().parent
 PHOTOS = HERE.parent.parent / 'shared' / 'data' / 'masks' / 'coco_voc20'
-REPORTED, CHOSEN_ON = range(8), range(10, 18)   # seeds
+REPORTED, CHOSEN_ON = range(8), range(18, 34)   # seeds
 ASKED_PIXELS = 150   # an object of which less is seen is not asked for
 PUBLISHED_PIXELS = SegmentationSettings().smallest_area((scenes.HEIGHT, scenes.WIDTH))
 

@@ -22,22 +22,20 @@ Boxes = npt.NDArray[np.float64]
 Table = npt.NDArray[np.float64]
 Group = tuple[list[int], list[int]]   # rows of tracks, columns of instances
 
-SETTLED_FRAMES = 3    # in which an object must have been an instance of its own
+SETTLED_FRAMES = 4    # in which an object must have been an instance that touched no other one
 SAME = 0.2            # IoU of forecast and instance from which on they may be the same
 BUFFER = 0.3          # share by which the boxes of the rest grow before they are compared
 CLEAR = 0.5           # IoU from which on nobody asks further
 INSIDE = 0.35         # share of a forecast inside an instance that says: it is in there
 PART = 0.5            # share of an instance inside a forecast that says: a part of it
-EXPLAINED = 0.5       # IoU of a merged instance with all shapes that show in it
-AGAINST = 0.2         # share of a shape that should be seen and is not, from which it is gone
-GONE_S = 0.4          # s for which an object is remembered with evidence against it
-HIDDEN_S = 2.5        # s for which it is remembered when another one may hide all of it
+GONE_S = 0.4          # s for which an object is remembered that nothing may hide
+HIDDEN_S = 2.5        # s for which it is remembered when another one may hide it
 SHRUNK = 0.5          # share of its pixels below which an object is thought to be hidden in part
 STALE_S = 1.5         # s after which it is believed to be that small, or alone
 LONGEST_GAP_S = 1.0   # s between frames after which nothing of the last one is believed
 LATE_S = 0.25         # s by which a frame may be late: it is divided, and changes nothing
-CELLS = 16            # across an object, on the grid where shapes are compared
-NEAREST, FARTHEST = 2, 6   # cells: least and greatest reach of the gate around a forecast
+CELLS = 12            # across an object, on the grid where shapes are compared
+NEAREST, FARTHEST = 2, 4   # cells: least and greatest reach of the gate around a forecast
 GATE = 2.0            # standard deviations of the forecast in which a shape is looked for
 FITTED, HIDDEN, PARTLY = 2.0, 6.0, 4.0   # factors on the usual noise of an edge
 MARGIN = 2            # px of background around a merged instance that count against
@@ -49,17 +47,16 @@ class _Remembered:
 
     shape: Shape
     seen_s: float             # when the shape was seen
-    against_s: float = 0.0    # for how long there has been evidence against it
+    gone_s: float = 0.0       # for how long it was not seen, and nothing may have hidden it
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """Where the objects of a group are: boxes (K, 4); which show, and which may be hidden."""
+    """Where the objects of a group are: boxes (K, 4), and which show."""
 
     group: Group
     boxes: Boxes
     shown: npt.NDArray[np.bool_]
-    possible: npt.NDArray[np.bool_]
     division: Division | None
 
 
@@ -115,20 +112,17 @@ class ShapeMemory:
         table.predict(dt)
         forecast, affinity = table.boxes, np.zeros((len(table), len(instances)))
         fits: list[_Fit] = []
-        unclear = np.zeros(len(table), bool)
         if len(table) and len(instances):
             affinity, groups = self._associate(table, forecast, instances)
             for group in groups:
                 one = self._fit(table, forecast, group, instances, smallest_area, abs(dt))
-                if one is None:
-                    unclear[group[0]] = True
-                else:
+                if one is not None:
                     fits.append(one)
                     affinity[:, group[1]] = 0
                     affinity[group[0]] = 0
         if dt >= 0:
             self._stamp_ns = stamp_ns
-            self._learn(instances, forecast, affinity, fits, unclear, dt)
+            self._learn(instances, forecast, affinity, fits, dt)
         return divided(instances, [one.division for one in fits if one.division])
 
     def _associate(self, table: TrackTable, forecast: Boxes, instances: Instances
@@ -190,15 +184,7 @@ class ShapeMemory:
         shown = showing(worth, covers, areas, (table.unseen_s[rows] <= dt + 1e-9).tolist())
         if not shown:
             return None
-        blob, background = worth > 0, worth < 0
-        covered = np.bitwise_or.reduce([covers[k] for k in shown]) > 0
-        if np.count_nonzero(covered & blob) < EXPLAINED * np.count_nonzero(
-                blob | covered & background):
-            return None
         boxes = boxes + step * np.tile(np.array(offsets), 2)
-        possible = np.array([np.count_nonzero(c[background]) <= AGAINST * area
-                             and np.count_nonzero(c[blob]) >= INSIDE * area
-                             for c, area in zip(covers, areas, strict=True)])
         division = None
         if len(shown) > 1:
             # On the ground, who stands lower in the frame is nearer and hides the others.
@@ -209,10 +195,10 @@ class ShapeMemory:
                 division = Division(columns, (x0, y0), parts)
         visible = np.zeros(len(rows), bool)
         visible[shown] = True
-        return _Fit(group, boxes, visible & possible, possible, division)
+        return _Fit(group, boxes, visible, division)
 
     def _learn(self, instances: Instances, forecast: Boxes, affinity: Table, fits: list[_Fit],
-               unclear: npt.NDArray[np.bool_], dt: float) -> None:
+               dt: float) -> None:
         """Correct the tracks, remember shapes of what was seen apart; births and deaths."""
         table, now_s = self._table, self._stamp_ns * 1e-9
         rows, columns = self._pairs(forecast, affinity, fits, instances)
@@ -222,8 +208,8 @@ class ShapeMemory:
             known = self._remembered[int(table.ids[row])]
             settled = table.hits[row] >= SETTLED_FRAMES
             scale = float(np.prod(forecast[row, 2:] - forecast[row, :2]))**0.5 / known.shape.size
-            whole = not (touching[column] or unclear[row]
-                         or instances.areas[column] < SHRUNK * scale**2 * known.shape.area)
+            whole = not touching[column] \
+                and instances.areas[column] >= SHRUNK * scale**2 * known.shape.area
             if whole or not settled or now_s - known.seen_s > STALE_S:
                 alone.append((row, column))
                 boxes.append(_centred(instances, column))
@@ -238,7 +224,7 @@ class ShapeMemory:
             measured += one.group[0]
             boxes += list(one.boxes)
             doubts += np.where(one.shown, FITTED, HIDDEN).tolist()
-            hidden[one.group[0]] = one.possible
+            hidden[one.group[0]] = True
             seen += np.array(one.group[0])[one.shown].tolist()
         if measured:
             table.state[measured], table.covariance[measured] = kalman.correct(
@@ -249,12 +235,12 @@ class ShapeMemory:
         for row, column in alone:
             number = int(table.ids[row])
             self._remembered[number] = _Remembered(Shape(instances, column, now[row]), now_s)
-        table.hits[rows] += 1
+        table.hits[rows] += ~touching[columns]
         self._bury(table, hidden, dt)
         taken = {c for one in fits for c in one.group[1]}.union(columns.tolist())
         fresh = [c for c in range(len(instances)) if c not in taken]
         if fresh:
-            self._begin(instances, fresh, now_s)
+            self._begin(instances, fresh, touching, now_s)
 
     def _pairs(self, forecast: Boxes, affinity: Table, fits: list[_Fit], instances: Instances
                ) -> tuple[Rows, Rows]:
@@ -275,15 +261,16 @@ class ShapeMemory:
         kept = (table.hits >= SETTLED_FRAMES) | (table.unseen_s == 0)
         for row in np.flatnonzero(table.unseen_s > 0).tolist():
             known = self._remembered[int(table.ids[row])]
-            known.against_s += 0 if hidden[row] else dt
-            kept[row] &= known.against_s <= GONE_S and table.unseen_s[row] <= HIDDEN_S
+            known.gone_s += 0 if hidden[row] else dt
+            kept[row] &= known.gone_s <= GONE_S and table.unseen_s[row] <= HIDDEN_S
         for row in np.flatnonzero(table.unseen_s == 0).tolist():
-            self._remembered[int(table.ids[row])].against_s = 0.0
+            self._remembered[int(table.ids[row])].gone_s = 0.0
         if not kept.all():
             self._table = table.kept(kept)
             self._remembered = {i: self._remembered[i] for i in self._table.ids.tolist()}
 
-    def _begin(self, instances: Instances, fresh: list[int], now_s: float) -> None:
+    def _begin(self, instances: Instances, fresh: list[int], touching: npt.NDArray[np.bool_],
+               now_s: float) -> None:
         """Begin a track for each of some instances."""
         count, boxes = len(fresh), np.array([_centred(instances, c) for c in fresh])
         begun = TrackTable.begun(Measurement(
@@ -291,7 +278,7 @@ class ShapeMemory:
             instances.areas[fresh].astype(np.float64), boxes,
             Footprints.none().placed(np.zeros(0, np.intp), count), np.zeros((count, 4)),
             np.zeros((count, 4), bool)), np.arange(count))
-        begun.ids[:] = self._next_id + np.arange(count)
+        begun.ids[:], begun.hits[:] = self._next_id + np.arange(count), ~touching[fresh]
         self._next_id += count
         for number, column, box in zip(begun.ids.tolist(), fresh, boxes, strict=True):
             self._remembered[number] = _Remembered(Shape(instances, column, box), now_s)
