@@ -139,11 +139,11 @@ class SyntheticScene:
         # Figures drawn over completely and furniture, which is background, lose their labels.
         visible = cv2.calcHist([drawn], [0], None, [256], [0, 256]).ravel() > 0
         seen = [(v, f) for v, f in enumerate(figures, 1) if visible[v] and f.class_id]
-        to_label, to_class = np.zeros(256, np.uint8), np.zeros(256, np.uint8)
+        to_label, to_class = np.zeros(256, np.uint16), np.zeros(256, np.uint8)
         for label, (value, figure) in enumerate(seen, 1):
             to_label[value], to_class[value] = label, figure.class_id
         return SceneFrame(frame, cv2.LUT(drawn, to_class).astype(np.uint8, copy=False),
-                          cv2.LUT(drawn, to_label).astype(np.uint16),
+                          cv2.LUT(drawn, to_label).astype(np.uint16, copy=False),
                           np.array([f.class_id for _, f in seen], np.uint8),
                           np.array([f.track_id for _, f in seen], np.int64))
 
@@ -248,8 +248,8 @@ def _placed(class_id: int, track_id: int, depth: float, parts: list[_Part], x: f
             size: float, turn: float) -> _Figure:
     """Scale, turn (radians, clockwise on the screen) and move parts to (x, y)."""
     c, s = size * math.cos(turn), size * math.sin(turn)
-    matrix = np.array([(c, s), (-s, c)])
-    return _Figure(class_id, track_id, depth, [(p @ matrix + (x, y), col) for p, col in parts])
+    matrix, place = np.array([(c, s), (-s, c)]), np.array((x, y))
+    return _Figure(class_id, track_id, depth, [(p @ matrix + place, col) for p, col in parts])
 
 
 def _limb(a: tuple[float, float], b: tuple[float, float], ra: float, rb: float
