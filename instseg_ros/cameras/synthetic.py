@@ -52,20 +52,28 @@ class SceneFrame:
         What a camera sees, BGR.
     mask : ndarray of shape (H, W), uint8
         Class id of each pixel, 0 background.
-    labels : ndarray of shape (H, W), uint16
-        Visible pixels of each object: 0 background, 1..N dense, far to near.
     class_ids : ndarray of shape (N,), uint8
         Class of each label.
     track_ids : ndarray of shape (N,), int64
         Which object each label is. An object that left the frame comes back as another one.
+    figures : ndarray of shape (H, W), uint8
+        Number of the figure that is seen in each pixel, 0 where there is none.
+    label_of : ndarray of shape (256,), uint16
+        Label of each figure, 0 where it is background.
 
     """
 
     frame: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint16]
     class_ids: npt.NDArray[np.uint8]
     track_ids: npt.NDArray[np.int64]
+    figures: npt.NDArray[np.uint8]
+    label_of: npt.NDArray[np.uint16]
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.uint16]:
+        """Visible pixels of each object, (H, W): 0 background, 1..N dense, far to near."""
+        return cv2.LUT(self.figures, self.label_of).astype(np.uint16, copy=False)
 
     @cached_property
     def oriented_boxes(self) -> npt.NDArray[np.float64]:
@@ -143,9 +151,8 @@ class SyntheticScene:
         for label, (value, figure) in enumerate(seen, 1):
             to_label[value], to_class[value] = label, figure.class_id
         return SceneFrame(frame, cv2.LUT(drawn, to_class).astype(np.uint8, copy=False),
-                          cv2.LUT(drawn, to_label).astype(np.uint16, copy=False),
                           np.array([f.class_id for _, f in seen], np.uint8),
-                          np.array([f.track_id for _, f in seen], np.int64))
+                          np.array([f.track_id for _, f in seen], np.int64), drawn, to_label)
 
     def whole_areas(self, t_s: float) -> dict[int, int]:
         """Return how many pixels of each track id would be seen if nothing hid anything."""
