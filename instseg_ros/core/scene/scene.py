@@ -295,7 +295,7 @@ class Scene:
         """Count who crossed a line and is clear of it; returns the events."""
         limits = self._conditions
         assert limits is not None and limits.lines is not None
-        here = np.ix_(limits.lined, rows)
+        here = limits.lined[:, None], rows
         was, now = before[limits.line_anchors], now[limits.line_anchors]
         through = self._through[here] + limits.lines.crossings(was, now)
         if not through.any():
@@ -304,6 +304,8 @@ class Scene:
         margins = limits.line_hysteresis * np.where(limits.line_in_metres, 1, lengths)
         clear = (through != 0) & (limits.lines.clearance(now) >= margins)
         self._through[here] = np.where(clear, 0, through)
+        if not clear.any():
+            return []
         events: list[Event] = []
         names = list(self._settings.named)
         for direction, (kind, sign) in enumerate(((FORWARD, 1), (BACKWARD, -1))):
