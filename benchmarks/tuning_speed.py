@@ -21,7 +21,7 @@ from selenium.webdriver.common.by import By
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'test' / 'tuning'))
-from chromium import open_browser, tune  # noqa: E402
+from chromium import open_browser, tune  # noqa: E402, I100
 
 SLIDER = '[data-setting=dist_threshold] .q-slider'
 PAUSES_S = (0.15, 0.4, 0.8)
