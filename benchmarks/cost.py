@@ -10,9 +10,11 @@ in one thread, timed while the pipeline runs (median), so that machines can be c
 the sum of the proportional set sizes (PSS), in which shared pages count once. What drawing the
 scene takes, which no real camera does, is measured apart and stands in the last column.
 
-Runs take turns; the table has the median of each.
+Runs take turns, with those of another checkout of this package where ``--before`` names one; the
+table has the median of each. Then ``results/cost.json`` is written, too.
 
     scripts/environment python benchmarks/cost.py [--duration S] [--rounds N] [--rate HZ]
+        [--size WIDTHxHEIGHT] [--before DIRECTORY]
     scripts/environment python benchmarks/cost.py --nodes
 
 With ``--nodes`` a table says where the time of each node goes, in milliseconds a frame.
@@ -42,6 +44,7 @@ from instseg_ros.ros.stage_node import OFFERED
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
+from tables import write_part
 from vision_msgs.msg import Detection2DArray
 
 SIZES = ((640, 480), (1280, 720))
@@ -82,8 +85,10 @@ def camera_arguments(size: tuple[int, int], rate_hz: float) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def running(commands: list[list[str]]) -> Iterator[list[int]]:
-    processes = [subprocess.Popen(words) for words in commands]
+def running(commands: list[list[str]], checkout: Path | None = None) -> Iterator[list[int]]:
+    environment = os.environ | ({'PYTHONPATH': str(checkout)} if checkout else {})
+    # Python looks for packages in the folder where it is started, before all others.
+    processes = [subprocess.Popen(words, env=environment, cwd=checkout) for words in commands]
     try:
         yield [process.pid for process in processes]
     finally:
@@ -146,13 +151,14 @@ class Watcher:
         self._node.destroy_node()
 
 
-def measure(size: tuple[int, int], overlay: bool, one: bool, options: argparse.Namespace
-            ) -> dict[str, float]:
-    """Return what one run costs."""
+def measure(size: tuple[int, int], overlay: bool, one: bool, options: argparse.Namespace,
+            checkout: Path | None = None) -> dict[str, float]:
+    """Return what one run costs, of this package or of another checkout of it."""
     nodes = (*NODES, 'overlay_node') if overlay else NODES
     started = programs(nodes, one, camera_arguments(size, options.rate))
     with own_domain(), running([[*command(program), *arguments]
-                                for program, arguments in started.items()]) as pids:
+                                for program, arguments in started.items()],
+                               checkout) as pids:
         rclpy.init()
         watcher = Watcher(size, overlay)
         try:
@@ -214,6 +220,16 @@ def measure_nodes(size: tuple[int, int], one: bool, options: argparse.Namespace
     return spent
 
 
+def title(size: tuple[int, int], overlay: bool, one: bool) -> str:
+    count = 1 if one else len(NODES) + overlay
+    return f'{size[0]}x{size[1]} {"yes" if overlay else "no"} {count}'
+
+
+def as_size(text: str) -> tuple[int, int]:
+    width, height = text.split('x')
+    return int(width), int(height)
+
+
 def print_nodes(options: argparse.Namespace) -> None:
     for size, one in itertools.product(SIZES, (False, True)):
         print(f'{size[0]}x{size[1]}, {"one process" if one else "a process for each node"}')
@@ -233,26 +249,36 @@ def main() -> int:
     parser.add_argument('--duration', type=float, default=20.0, metavar='S')
     parser.add_argument('--rounds', type=int, default=3, metavar='N')
     parser.add_argument('--rate', type=float, default=30.0, metavar='HZ')
+    parser.add_argument('--size', type=as_size, action='append', metavar='WIDTHxHEIGHT')
+    parser.add_argument('--before', type=Path, metavar='DIRECTORY',
+                        help='another checkout of this package, measured in turns with this one')
     parser.add_argument('--nodes', action='store_true', help='where the time of each node goes')
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.nodes:
         print_nodes(options)
         return 0
-    print(f'{"size":>9} {"overlay":>8} {"processes":>10} {"CPU ms":>7} {"pass ms":>8} '
+    checkouts = {'now': None} | ({'before': options.before} if options.before else {})
+    print(f'{"size":>9} {"overlay":>8} {"processes":>10} {"code":>7} {"CPU ms":>7} {"pass ms":>8} '
           f'{"passes":>7} {"memory":>8} {"rate Hz":>8} {"drawing ms":>11}', flush=True)
-    for size, overlay in itertools.product(SIZES, (False, True)):
-        runs: dict[bool, list[dict[str, float]]] = {False: [], True: []}
+    for size, overlay in itertools.product(options.size or SIZES, (False, True)):
+        kinds = [(one, code) for one in (False, True) for code in checkouts]
+        runs: dict[tuple[bool, str], list[dict[str, float]]] = {kind: [] for kind in kinds}
         for _ in range(options.rounds):
-            for one in runs:
-                runs[one].append(measure(size, overlay, one, options))
-        for one, measured in runs.items():
+            for one, code in kinds:
+                runs[one, code].append(measure(size, overlay, one, options, checkouts[code]))
+        rows: dict[str, dict] = {}
+        for (one, code), measured in runs.items():
             said = {key: statistics.median(run[key] for run in measured) for key in measured[0]}
-            count = 1 if one else len(NODES) + overlay
-            print(f'{f"{size[0]}x{size[1]}":>9} {"yes" if overlay else "no":>8} {count:>10} '
-                  f'{said["cpu_ms"]:>7.1f} {said["pass_ms"]:>8.2f} {said["passes"]:>7.1f} '
-                  f'{said["memory_mb"]:>5.0f} MB {said["rate_hz"]:>8.2f} '
+            row = title(size, overlay, one)
+            rows.setdefault(row, {})[code] = said
+            print('{:>9} {:>8} {:>10} '.format(*row.split())
+                  + f'{code:>7} {said["cpu_ms"]:>7.1f} {said["pass_ms"]:>8.2f} '
+                  f'{said["passes"]:>7.1f} {said["memory_mb"]:>5.0f} MB {said["rate_hz"]:>8.2f} '
                   f'{said["drawing_ms"]:>11.1f}', flush=True)
+        if options.before:
+            write_part('cost', 'rows', rows, [title(*kind) for kind in itertools.product(
+                SIZES, (False, True), (True, False))])
     return 0
 
 

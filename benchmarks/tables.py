@@ -87,6 +87,19 @@ def speed_table() -> str:
           f'{row["ours"] / row["pass"]:.1f}'] for row in results('speed')])
 
 
+def cost_table() -> str:
+    """Return CPU time and memory of the pipeline beside those of the code before the bus."""
+    rows = []
+    for name, measured in results('cost')['rows'].items():
+        now, before = measured['now'], measured['before']
+        rows.append([*name.split(), *(
+            text for run in (now, before) for text in (
+                f'{run["cpu_ms"]:.1f}', f'{run["passes"]:.1f}', f'{run["memory_mb"]:.0f}')),
+            f'{now["passes"] / before["passes"]:.2f}'])
+    return markdown(['size', 'overlay', 'processes', 'ms', 'passes', 'MB', 'before: ms', 'passes',
+                     'MB', 'passes, now / before'], rows)
+
+
 def scene_table() -> str:
     """Return events and relations with the tracker's ids, beside others on the same tracks."""
     found: dict[tuple[str, str], dict[str, dict]] = {}
@@ -135,6 +148,7 @@ def tracking_table() -> str:
 TABLES = {
     'method': {'quality': quality_table, 'halves': halves_table, 'boxes': boxes_table,
                'sensitivity': sensitivity_table, 'speed': speed_table},
+    'performance': {'cost': cost_table},
     'scene': {'scene': scene_table},
     'tracking': {'memory': memory_table, 'tracking': tracking_table},
 }

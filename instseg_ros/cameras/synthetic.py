@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
 import math
 
 import cv2
@@ -52,20 +53,28 @@ class SceneFrame:
         What a camera sees, BGR.
     mask : ndarray of shape (H, W), uint8
         Class id of each pixel, 0 background.
-    labels : ndarray of shape (H, W), uint16
-        Visible pixels of each object: 0 background, 1..N dense, far to near.
     class_ids : ndarray of shape (N,), uint8
         Class of each label.
     track_ids : ndarray of shape (N,), int64
         Which object each label is. An object that left the frame comes back as another one.
+    figures : ndarray of shape (H, W), uint8
+        Number of the figure that is seen in each pixel, 0 where there is none.
+    label_of : ndarray of shape (256,), uint16
+        Label of each figure, 0 where it is background.
 
     """
 
     frame: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.uint16]
     class_ids: npt.NDArray[np.uint8]
     track_ids: npt.NDArray[np.int64]
+    figures: npt.NDArray[np.uint8]
+    label_of: npt.NDArray[np.uint16]
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.uint16]:
+        """Visible pixels of each object, (H, W): 0 background, 1..N dense, far to near."""
+        return cv2.LUT(self.figures, self.label_of).astype(np.uint16, copy=False)
 
     @cached_property
     def oriented_boxes(self) -> npt.NDArray[np.float64]:
@@ -139,13 +148,12 @@ class SyntheticScene:
         # Figures drawn over completely and furniture, which is background, lose their labels.
         visible = cv2.calcHist([drawn], [0], None, [256], [0, 256]).ravel() > 0
         seen = [(v, f) for v, f in enumerate(figures, 1) if visible[v] and f.class_id]
-        to_label, to_class = np.zeros(256, np.uint8), np.zeros(256, np.uint8)
+        to_label, to_class = np.zeros(256, np.uint16), np.zeros(256, np.uint8)
         for label, (value, figure) in enumerate(seen, 1):
             to_label[value], to_class[value] = label, figure.class_id
         return SceneFrame(frame, cv2.LUT(drawn, to_class).astype(np.uint8, copy=False),
-                          cv2.LUT(drawn, to_label).astype(np.uint16),
                           np.array([f.class_id for _, f in seen], np.uint8),
-                          np.array([f.track_id for _, f in seen], np.int64))
+                          np.array([f.track_id for _, f in seen], np.int64), drawn, to_label)
 
     def whole_areas(self, t_s: float) -> dict[int, int]:
         """Return how many pixels of each track id would be seen if nothing hid anything."""
@@ -248,8 +256,11 @@ def _placed(class_id: int, track_id: int, depth: float, parts: list[_Part], x: f
             size: float, turn: float) -> _Figure:
     """Scale, turn (radians, clockwise on the screen) and move parts to (x, y)."""
     c, s = size * math.cos(turn), size * math.sin(turn)
-    matrix = np.array([(c, s), (-s, c)])
-    return _Figure(class_id, track_id, depth, [(p @ matrix + (x, y), col) for p, col in parts])
+    # All points at once: most parts have twenty.
+    points = np.concatenate([p for p, _ in parts]) @ np.array([(c, s), (-s, c)]) + (x, y)
+    ends = accumulate(len(p) for p, _ in parts)
+    return _Figure(class_id, track_id, depth, [
+        (points[end - len(p):end], colour) for (p, colour), end in zip(parts, ends, strict=True)])
 
 
 def _limb(a: tuple[float, float], b: tuple[float, float], ra: float, rb: float

@@ -81,12 +81,9 @@ def draw_overlay(frame: npt.NDArray[np.uint8], instances: Instances, ids: Sequen
     visible = [k for k, box in enumerate(instances.boxes.tolist()) if box[2] > box[0]]
     for k in visible:
         x0, y0, x1, y1 = instances.boxes[k].tolist()
-        inside = instances.labels[y0:y1, x0:x1] == k + 1
+        inside = (instances.labels[y0:y1, x0:x1] == k + 1).view(np.uint8)
         region = drawn[y0:y1, x0:x1]
-        tint = np.empty_like(region)
-        tint[:] = colours[k]
-        blended = cv2.addWeighted(region, 1 - settings.opacity, tint, settings.opacity, 0)
-        np.copyto(region, blended, where=inside[..., np.newaxis])
+        cv2.copyTo(cv2.LUT(region, _tint(colours[k], settings.opacity)), inside, region)
     if settings.show_boxes:
         for k in visible:
             cx, cy, w, h, theta = instances.oriented_boxes[k].tolist()
@@ -102,6 +99,12 @@ def draw_overlay(frame: npt.NDArray[np.uint8], instances: Instances, ids: Sequen
                      f'{instances.scores[k]:.2f}']
             write(drawn, ' '.join(filter(None, words)), x0, y0, colours[k], settings.font_scale)
     return drawn
+
+
+def _tint(colour: tuple[int, int, int], opacity: float) -> npt.NDArray[np.uint8]:
+    """Return what each value of each channel becomes under a colour, (256, 1, 3)."""
+    levels = np.arange(256).reshape(-1, 1, 1)
+    return np.rint((1 - opacity) * levels + opacity * np.array(colour)).astype(np.uint8)
 
 
 def draw_classes(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

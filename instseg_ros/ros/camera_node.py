@@ -236,17 +236,18 @@ class CameraNode(StageNode[CameraSettings]):
         self.health.frame(capture.stamp_ns)
 
     def _publish_info(self, header: Header, width: int, height: int) -> None:
-        message = CameraInfo(header=header, width=width, height=height)
         found = self._calibration
         if found and (found.width, found.height) != (width, height):
             self.health.problem(
                 f'expected a calibration for {width}x{height} pixels, got one for '
                 f'{found.width}x{found.height}; it is not used', 'parameter calibration_file')
-            self._calibration = None
-        elif found:
-            message.distortion_model, message.d = found.distortion_model, list(found.d)
-            message.k, message.r, message.p = found.k, found.r, found.p
-        self._info.publish(message)
+            found = self._calibration = None
+        if self._info.get_subscription_count():
+            message = CameraInfo(header=header, width=width, height=height)
+            if found:
+                message.distortion_model, message.d = found.distortion_model, list(found.d)
+                message.k, message.r, message.p = found.k, found.r, found.p
+            self._info.publish(message)
 
     def _load_calibration(self) -> Calibration | None:
         if not self.settings.calibration_file:

@@ -30,6 +30,7 @@ from ..recordings.marks import Mark
 from ..recordings.search import find_settings, Found
 
 _NICE = 10  # the page goes first
+_REST_S = 0.15  # without another job, before one begins
 _NOT_OFTENER_S = 0.1  # progress of the search
 
 
@@ -83,7 +84,8 @@ def read_and_process(source: Source, jobs: Connection) -> Iterator[Any]:
     """
     Yield the frames of a source and :class:`Opened`; then what jobs ask for.
 
-    A job that comes in the middle of another one ends that.
+    A job that comes in the middle of another one ends that. It begins when no other has come for
+    a moment: while a slider moves, the processor is there for the picture.
     """
     frames: list[Frame] = []
     failure = ''
@@ -96,6 +98,8 @@ def read_and_process(source: Source, jobs: Connection) -> Iterator[Any]:
     yield Opened(source.names, tuple(source.notes), failure)
     while True:
         job: Job = jobs.recv()
+        while jobs.poll(_REST_S):
+            job = jobs.recv()
         for processed in process_frames(frames, source.names or VOC_NAMES, job):
             yield processed
             if jobs.poll():

@@ -78,22 +78,24 @@ class Control:
         self._showing = self._shown = False
         self._slider: _Slider | None = None
         unit = f' [{declared.unit}]' if declared.unit else ''
-        default = yaml_value(declared.default)
         with ui.column().classes('setting w-full gap-0').props(f'data-setting={declared.name}'):
             with ui.row().classes('w-full items-center no-wrap gap-1'):
                 ui.label(declared.name + unit).classes('name grow')
                 self._field = self._make_field(names)
-                self._reset = ui.button(icon='restart_alt', on_click=self._to_default).props(
-                    f'flat dense round size=sm aria-label="{declared.name}: back to the default"')
-                self._reset.tooltip(f'back to the default, {default}')
+                # Plain: each element of Quasar costs at every change on the page.
+                self._reset = ui.element('button').classes('reset material-icons').props(
+                    f'aria-label="{declared.name}: back to the default" '
+                    'title="back to the default"').on('click', self._to_default)
+                with self._reset:
+                    ui.label('restart_alt')
             if self._slides:
                 self._values = slider_values(declared)
                 self._slider = _Slider(
                     min=0, max=len(self._values) - 1,
                     on_change=lambda e: self._moved(self._values[int(e.value)]))
                 self._slider.props(f'dense aria-label="{declared.name}"')
-            ui.label(declared.doc).classes('meaning')
-            ui.label(f'{declared.expectation}, default {default}').classes('limits')
+            ui.label(f'{declared.doc}\n{declared.expectation}, default '
+                     f'{yaml_value(declared.default)}').classes('meaning')
             self._error = ui.label().classes('refused')
             self._error.set_visibility(False)
 
@@ -141,7 +143,9 @@ class Control:
                 self._slider.set_value(min(k, len(self._values) - 1))
         finally:
             self._showing = False
-        self._reset.set_enabled(value != self._declared.default)
+        is_default = value == self._declared.default
+        self._reset.props(add='disabled' if is_default else None,
+                          remove=None if is_default else 'disabled')
 
     def _offer(self, values: tuple[Any, ...]) -> None:
         """Offer values that are no class of this recording, too."""

@@ -40,7 +40,7 @@ def make_pages(tuning: Knobs) -> None:
     """Declare what the server answers: the page, and its two pictures."""
 
     @app.get('/picture/{which}/{version}')
-    def picture(which: str, version: str) -> Response:
+    async def picture(which: str, version: str) -> Response:
         shown: Shown | None = getattr(tuning, 'side' if which == 'side' else 'main')
         if shown is None:
             return Response(status_code=404)
@@ -515,7 +515,7 @@ class Page:
 
 def _button(icon: str, meaning: str, on_click: Callable[[], Any]) -> ui.button:
     return ui.button(icon=icon, on_click=lambda: on_click()).props(
-        f'flat dense round aria-label="{html.escape(meaning)}"').tooltip(meaning)
+        f'flat dense round aria-label="{html.escape(meaning)}" title="{html.escape(meaning)}"')
 
 
 def _svg(kind: str, points: tuple[tuple[float, float], ...]) -> str:

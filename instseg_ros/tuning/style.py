@@ -67,10 +67,11 @@ figcaption .q-field { width: 100%; }
 .group { margin: 14px 0 4px; font-weight: 600; }
 .setting { padding: 6px 0 8px; border-bottom: 1px solid var(--line); }
 .name { font-family: monospace; font-size: 13px; overflow-wrap: anywhere; }
-.setting .q-btn.disabled { visibility: hidden; }
+.reset { padding: 4px; border: 0; background: none; color: inherit; font-size: 18px;
+         line-height: 1; cursor: pointer; }
+.reset:disabled { visibility: hidden; }
 .value { width: 92px; } .list { width: 190px; }
-.meaning, .limits { color: var(--dim); font-size: 12px; line-height: 1.35; }
-.limits { opacity: 0.75; }
+.meaning { color: var(--dim); font-size: 12px; line-height: 1.35; white-space: pre-line; }
 .refused { color: #ff8a80; font-size: 12px; overflow-wrap: anywhere; }
 .doubt { color: var(--nothing); font-size: 12px; }
 .modes { display: grid; grid-template-columns: 1fr 1fr; gap: 6px; margin: 8px 0; }

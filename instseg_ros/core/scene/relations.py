@@ -60,7 +60,9 @@ def gaps(view: View, reach: _Table, wanted: npt.NDArray[np.bool_]) -> _Table:
     near |= near.T
     meet = near & (view.contacts[1:, 1:] > 0)
     found[meet] = 0
-    first, second = np.nonzero(np.triu(near & ~meet, 1))
+    first, second = np.nonzero(near & ~meet)
+    once = first < second
+    first, second = first[once], second[once]
     if not len(first):
         return found
     pairs, most = len(first), np.maximum(reach[first], reach[second])

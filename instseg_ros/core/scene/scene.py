@@ -112,7 +112,7 @@ class Scene:
         self._scores = np.zeros(0)
         self._boxes = np.zeros((0, 5))
         self._heights = np.zeros(0)                   # from head to foot, when both were seen
-        self._places = np.zeros((0, 3, 2))            # foot, centre, floor when last known
+        self._places = np.zeros((3, 0, 2))            # foot, centre, floor when last known
         # And of each in each selection, S of them.
         self._since_ns = np.zeros((selections, 0), np.int64)   # when its conditions began to hold
         self._held_ns = np.zeros((selections, 0), np.int64)    # and when they last did
@@ -205,10 +205,10 @@ class Scene:
         margins = np.full(self._since_ns.shape, -np.inf)
         margins[:, rows] = conditions.margins(view, places)[:, shown]
         events += self._follow(margins, rows, stamp_ns)
-        before, now = self._places[rows], places[shown]
+        before, now = self._places[:, rows], places[:, shown]
         if conditions.lines is not None:
             events += self._cross(view.lengths[shown], rows, before, now)
-        self._places[rows] = np.where(np.isnan(now), before, now)
+        self._places[:, rows] = np.where(np.isnan(now), before, now)
 
         names = list(self._settings.named)
         selected = {name: Selected(shown[here], count, *self._totals.get(name, (0, 0)))
@@ -239,7 +239,7 @@ class Scene:
 
         for name, fill, axis in (
                 ('_seen_ns', 0, 0), ('_classes', 0, 0), ('_scores', 0, 0), ('_boxes', 0, 0),
-                ('_heights', np.nan, 0), ('_places', np.nan, 0), ('_since_ns', _NEVER, 1),
+                ('_heights', np.nan, 0), ('_places', np.nan, 1), ('_since_ns', _NEVER, 1),
                 ('_held_ns', 0, 1), ('_selected', 0, 1), ('_through', 0, 1),
                 ('_crossed', 0, 1)):
             setattr(self, name, grown(getattr(self, name), fill, axis))
@@ -248,21 +248,21 @@ class Scene:
 
     def _look(self, view: View, shown: npt.NDArray[np.intp], rows: npt.NDArray[np.intp],
               floor: _Points | None) -> _Points:
-        """Note what is seen of the tracks; returns where all instances are, (N, 3, 2)."""
+        """Note what is seen of the tracks; returns where all instances are, (3, N, 2)."""
         assert self._stamp_ns is not None
         self._seen_ns[rows] = self._stamp_ns
         self._classes[rows] = view.instances.class_ids[shown]
         self._scores[rows] = view.instances.scores[shown]
         self._boxes[rows] = view.instances.oriented_boxes[shown]
-        places = np.full((view.count, 3, 2), np.nan)
-        places[:, _FOOT], places[:, _CENTRE] = view.feet, view.centres
+        places = np.full((3, view.count, 2), np.nan)
+        places[_FOOT], places[_CENTRE] = view.feet, view.centres
         if floor is not None:
-            places[:, _FLOOR] = floor
+            places[_FLOOR] = floor
         # Whose feet are hidden by others still has the height it had.
-        top, foot = view.instances.boxes[shown, 1], places[shown, _FOOT, 1]
+        top, foot = view.instances.boxes[shown, 1], places[_FOOT, shown, 1]
         hidden = view.feet_hidden[shown]
         self._heights[rows] = np.where(hidden, self._heights[rows], foot - top)
-        places[shown, _FOOT, 1] = np.where(hidden, np.fmax(foot, top + self._heights[rows]), foot)
+        places[_FOOT, shown, 1] = np.where(hidden, np.fmax(foot, top + self._heights[rows]), foot)
         return places
 
     def _follow(self, margins: _Points, rows: npt.NDArray[np.intp], now_ns: int) -> list[Event]:
@@ -295,8 +295,8 @@ class Scene:
         """Count who crossed a line and is clear of it; returns the events."""
         limits = self._conditions
         assert limits is not None and limits.lines is not None
-        here = np.ix_(limits.lined, rows)
-        was, now = (p.swapaxes(0, 1)[limits.line_anchors] for p in (before, now))
+        here = limits.lined[:, None], rows
+        was, now = before[limits.line_anchors], now[limits.line_anchors]
         through = self._through[here] + limits.lines.crossings(was, now)
         if not through.any():
             self._through[here] = 0
@@ -304,6 +304,8 @@ class Scene:
         margins = limits.line_hysteresis * np.where(limits.line_in_metres, 1, lengths)
         clear = (through != 0) & (limits.lines.clearance(now) >= margins)
         self._through[here] = np.where(clear, 0, through)
+        if not clear.any():
+            return []
         events: list[Event] = []
         names = list(self._settings.named)
         for direction, (kind, sign) in enumerate(((FORWARD, 1), (BACKWARD, -1))):
@@ -395,7 +397,7 @@ class _Conditions:
             found[self._shared] = np.minimum(
                 found[self._shared], np.where(share > 0, share - self._least, -np.inf))
         if self._depths is not None:
-            depth = self._depths.of(places.swapaxes(0, 1)[self._zone_anchors])
+            depth = self._depths.of(places[self._zone_anchors])
             depth /= np.where(self._zone_in_metres, 1, view.lengths)
             found[self._zoned] = np.minimum(found[self._zoned],
                                             np.where(np.isnan(depth), -np.inf, depth))

@@ -37,7 +37,7 @@ class View:
         self.instances = instances
         self.step = step_of(instances.labels.shape)
         self.cells = np.ascontiguousarray(instances.labels[::self.step, ::self.step])
-        self.index = np.flatnonzero(self.cells)
+        self.index = np.flatnonzero(self.cells != 0)  # of booleans NumPy is three times faster
         self.labels = self.cells.ravel()[self.index].astype(np.int64)
         self.sizes = np.bincount(self.labels, minlength=self.count + 1)[1:]
 
@@ -98,14 +98,14 @@ class View:
         return self.contacts[1:].sum(axis=1).astype(np.float64)
 
     @cached_property
-    def outlines(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64],
+    def outlines(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32],
                                 npt.NDArray[np.int64]]:
         """
         Return the cells along the outlines.
 
         Returns
         -------
-        x, y : ndarray of shape (P,), float64
+        x, y : ndarray of shape (P,), float32
             Where, in pixels, by instance.
         starts : ndarray of shape (N + 1,), int64
             Where in these the cells of each instance start; the last is P.
@@ -119,7 +119,8 @@ class View:
         starts = np.cumsum(np.bincount(labels, minlength=self.count + 1))
         cells = cells[order[starts[0]:]]
         columns, rows = _places(self.cells.shape)
-        return columns[cells] * self.step, rows[cells] * self.step, starts - starts[0]
+        step = np.float32(self.step)
+        return columns[cells] * step, rows[cells] * step, starts - starts[0]
 
     @cached_property
     def _edges(self) -> list[tuple[npt.NDArray[np.int64], ...]]:
@@ -136,9 +137,9 @@ class View:
 
 
 @lru_cache(maxsize=4)
-def _places(shape: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _places(shape: tuple[int, int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return column and row of every cell."""
-    rows, columns = np.indices(shape, np.float64)
+    rows, columns = np.indices(shape, np.float32)
     return columns.ravel(), rows.ravel()
 
 
