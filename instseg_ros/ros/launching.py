@@ -35,7 +35,7 @@ def shared_arguments() -> list[DeclareLaunchArgument]:
                               description='Parameters of all nodes (YAML)'),
         DeclareLaunchArgument('namespace', default_value='',
                               description="Put in front of all topics: a robot's name"),
-        switch('composed', 'true', 'All nodes in one process, which costs less; false: one each, '
+        switch('composed', 'false', 'All nodes in one process, which costs less; false: one each, '
                'for as many cores'),
         switch('tracker', 'true', 'Follow the instances: ids that stay'),
         switch('overlay', 'true', 'Draw the result into the frames, for people'),

@@ -27,7 +27,7 @@ SAMPLE = get_package_share_directory('instseg_ros') + '/sample'
 @pytest.mark.launch_test
 @launch_testing.parametrize('file, arguments, expected', [
     (PIPELINE, {'source': 'synthetic'}, {'source': 'synthetic', 'use_sim_time': False}),
-    (PIPELINE, {'composed': 'false', 'source': 'synthetic', 'overlay': 'false'},
+    (PIPELINE, {'composed': 'true', 'source': 'synthetic', 'overlay': 'false'},
      {'source': 'synthetic'}),
     (PLAYBACK, {'bag': SAMPLE, 'rate': '2'},
      {'source': SAMPLE, 'playback_rate': 2.0, 'loop': False}),
