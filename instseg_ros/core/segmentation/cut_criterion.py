@@ -130,13 +130,16 @@ def neck_limit(concavity: float, size_ratio: float, elongation: float, heads: bo
 def cut_between(one: Region, other: Region, both: Region, contact: Contact, cell_area: float,
                 ) -> Cut:
     """
-    Measure a possible cut between two regions, of which ``both`` is made.
+    Measure a possible cut between two regions.
 
     Parameters
     ----------
-    one, other, both : Region
+    one, other : Region
+        What is to be two.
+    both : Region
+        One and other as one.
     contact : Contact
-        Of the two regions.
+        Where they touch.
     cell_area : float
         Pixels that a cell stands for.
 
