@@ -237,10 +237,13 @@ def test_from_marks_to_a_better_file(street, tmp_path):
     street.wait(lambda: street.one('.picture.main.drawing'), 'that it can be drawn on')
     street.draw((10, 400), (60, 420))
     street.wait(lambda: 'something must be on both sides' in street.said(), 'what is wrong')
+    shown = 0
     for number, line in ((0, ((609, 54), (613, 69))), (20, ((500, 236), (509, 316)))):
-        while not street.one('.where').text.startswith(f'frame {number} '):
+        while shown < number:
             street.press('one frame on')
-            time.sleep(0.1)
+            shown += 1
+            street.wait(lambda shown=shown: street.one('.where').text.startswith(
+                f'frame {shown} '), 'the next frame')
         street.draw(*line)
         street.wait(lambda number=number: f'{1 + number // 20} marks on' in
                     street.one('.right').text, 'the mark')
